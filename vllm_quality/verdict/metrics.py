@@ -1,0 +1,71 @@
+"""The registry of metrics: what each one means, its unit, and which direction is worse.
+
+A metric's name is a path: `eval/<suite>/<metric>`, `load/<scenario>/<stage>/<metric>`, `pipeline/<metric>`. The last part
+decides what it is; nothing is guessed from a name that is not listed here.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Area = Literal["quality", "performance", "pipeline"]
+
+
+@dataclass(frozen=True)
+class MetricDefinition:
+    """One kind of metric.
+
+    pattern            regular expression that a whole metric path must match
+    higher_is_better   the good direction; None for counts and spreads, which are recorded and never judged
+    unit               "s", "1/s", "" (a ratio or score between 0 and 1) or "count"
+    title              what a person calls it
+    """
+
+    pattern: str
+    area: Area
+    higher_is_better: bool | None
+    unit: str
+    title: str
+
+
+def _load(name: str, higher_is_better: bool | None, unit: str, title: str) -> MetricDefinition:
+    return MetricDefinition(rf"load/[^/]+/[^/]+/{name}", "performance", higher_is_better, unit, title)
+
+
+def _eval(name: str, higher_is_better: bool | None, unit: str, title: str) -> MetricDefinition:
+    return MetricDefinition(rf"eval/[^/]+/{name}", "quality", higher_is_better, unit, title)
+
+
+_STATISTIC = r"(mean|p50|p90|p95|p99)"
+
+# Order matters: the first pattern that matches wins.
+METRICS: tuple[MetricDefinition, ...] = (
+    _load(rf"ttft_{_STATISTIC}_s", False, "s", "time to first token"),
+    _load(rf"tpot_{_STATISTIC}_s", False, "s", "time per output token"),
+    _load(rf"itl_{_STATISTIC}_s", False, "s", "inter-token latency"),
+    _load(rf"e2e_{_STATISTIC}_s", False, "s", "request latency"),
+    _load("output_tokens_per_s", True, "1/s", "output throughput"),
+    _load("requests_per_s", True, "1/s", "completed requests"),
+    _load("success_ratio", True, "", "requests that succeeded"),
+    _load(r"send_lag_\w+_s", None, "s", "how late the client itself was"),
+    _load(r"\w+_count", None, "count", "count"),
+    _eval(r"\w+_stderr", None, "", "standard error"),
+    _eval(r"\w+_count", None, "count", "count"),
+    _eval(
+        r"(acc|acc_norm|acc_norm_bytes|acc_mutual_info|exact_match|exact_match_\w+|em|f1|mcc|pass_at_1|pass@1|bleu|chrf|rouge1|rouge2|rougeL)",
+        True,
+        "",
+        "benchmark score",
+    ),
+    _eval(r"(perplexity|word_perplexity|byte_perplexity|bits_per_byte|ter|brier_score)", False, "", "benchmark loss"),
+    _eval(r"\w+_score", True, "", "mean score of the judged answers"),
+    _eval(r"\w+_pass_ratio", True, "", "share of answers that passed"),
+    MetricDefinition(r"pipeline/\w+_s", "pipeline", None, "s", "time spent"),
+    MetricDefinition(r"pipeline/\w+_count", "pipeline", None, "count", "count"),
+)
+_COMPILED = tuple((re.compile(definition.pattern), definition) for definition in METRICS)
+
+
+def definition_of(metric: str) -> MetricDefinition | None:
+    """The definition of a metric path, or None when the registry does not know it (then it is never judged)."""
+    return next((definition for pattern, definition in _COMPILED if pattern.fullmatch(metric)), None)
