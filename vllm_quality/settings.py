@@ -34,20 +34,26 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(default_factory=_default_home, description="folder of everything kept on this machine")
-    results_url: SecretStr | None = Field(None, description="chdb:///folder or https://user:password@host:8443/database")
+    results_url: SecretStr | None = Field(
+        None, description="chdb:///folder or https://user:password@host:8443/database"
+    )
     objects_url: str | None = Field(None, description="file:///folder or s3://bucket[/prefix]")
     s3_endpoint: str | None = Field(None, description="S3 server, where it is not AWS")
 
     image: str | None = Field(None, description="watched repository, such as ghcr.io/OWNER/NAME")
     tag_pattern: str = Field("release-.+", description="regular expression that a whole tag must match")
-    on_retag: Literal["evaluate", "ignore", "alert"] = Field("evaluate", description="when a known tag's digest changes")
+    on_retag: Literal["evaluate", "ignore", "alert"] = Field(
+        "evaluate", description="when a known tag's digest changes"
+    )
     first_releases: int = Field(3, ge=0, description="newest tags evaluated when the registry is first seen")
     poll_seconds: int = Field(60, ge=5, description="pause between two looks at the registry")
     registry_user: str | None = Field(None, description="user name for the registry")
     registry_token: SecretStr | None = Field(None, description="password or personal access token for the registry")
     registry_plain_http: bool = Field(False, description="speak http to the registry (a test registry on loopback)")
 
-    base_url: str | None = Field(None, description="endpoint, such as http://vllm-{tag}.serving:8000; {tag} is filled in")
+    base_url: str | None = Field(
+        None, description="endpoint, such as http://vllm-{tag}.serving:8000; {tag} is filled in"
+    )
     model: str | None = Field(None, description="model name to ask the endpoint for; its only model when empty")
     api_key: SecretStr | None = Field(None, description="bearer token of the endpoint")
     hardware: str = Field("unknown", description="what the endpoint runs on; speed is compared only where it is equal")
@@ -57,17 +63,23 @@ class Settings(BaseSettings):
     judge_model: str | None = Field(None, description="model name of the judge")
     judge_api_key: SecretStr | None = Field(None, description="bearer token of the judge")
 
-    teams_webhook: SecretStr | None = Field(None, description="Teams Workflows webhook; cards go to the outbox when empty")
+    teams_webhook: SecretStr | None = Field(
+        None, description="Teams Workflows webhook; cards go to the outbox when empty"
+    )
     teams_mentions: Annotated[tuple[tuple[str, str], ...], NoDecode] = Field(
         (), description="who is called when something is wrong: 'Name <user@example.com>, ...'"
     )
     dagster_url: str = Field("http://127.0.0.1:3000", description="where Dagster's UI answers; used in links")
 
-    config_dir: Path | None = Field(None, description="folder whose evalchemy.json, scenarios.yaml, thresholds.yaml win")
+    config_dir: Path | None = Field(
+        None, description="folder whose evalchemy.json, scenarios.yaml, thresholds.yaml win"
+    )
     datasets_dir: Path | None = Field(None, description="folder of further data sets")
     metrics_dir: Path | None = Field(None, description="folder of further deepeval metrics")
 
-    executor: Literal["in_process", "multiprocess", "k8s"] = Field("in_process", description="where a run's steps execute")
+    executor: Literal["in_process", "multiprocess", "k8s"] = Field(
+        "in_process", description="where a run's steps execute"
+    )
     eval_concurrency: int = Field(8, ge=1, le=1024, description="requests in flight while quality is evaluated")
     eval_parallel_suites: int = Field(2, ge=1, le=64, description="evaluation suites side by side (multiprocess, k8s)")
     request_timeout_s: float = Field(120.0, gt=0, le=3600, description="seconds one request to an endpoint may take")
@@ -136,7 +148,9 @@ class Settings(BaseSettings):
         """The configuration file of that name: the operator's if there is one, else the packaged default."""
         if self.config_dir is not None:
             if not self.config_dir.is_dir():
-                raise SettingsError(f"{PREFIX}CONFIG_DIR is {str(self.config_dir)!r}, which is not a folder; create it or unset it.")
+                raise SettingsError(
+                    f"{PREFIX}CONFIG_DIR is {str(self.config_dir)!r}, which is not a folder; create it or unset it."
+                )
             if (self.config_dir / name).is_file():
                 return self.config_dir / name
         return Path(str(files("vllm_quality"))) / "configs" / name

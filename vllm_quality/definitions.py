@@ -1,0 +1,38 @@
+"""The front door: everything Dagster knows about this project, in one place."""
+
+import dagster as dg
+
+from vllm_quality.alerts.sensors import run_finished_sensors
+from vllm_quality.datasets.assets import evaluation_snapshot
+from vllm_quality.deployment import build_executor
+from vllm_quality.eval.assets import build_deepeval_asset, build_suite_assets
+from vllm_quality.jobs import evaluate_release
+from vllm_quality.load.assets import build_load_assets
+from vllm_quality.releases.resources import RegistryResource
+from vllm_quality.releases.sensors import build_release_sensor
+from vllm_quality.report.assets import build_report_asset
+from vllm_quality.results.assets import build_results_asset
+from vllm_quality.results.resources import ResultsResource
+from vllm_quality.serving.assets import serving_endpoint
+from vllm_quality.settings import load_settings
+from vllm_quality.verdict.checks import build_checks
+
+settings = load_settings()
+
+# Nothing else touches the endpoint while it is under load: the suites wait for the load scenarios.
+load_assets = build_load_assets(settings, after=[serving_endpoint])
+suite_assets = build_suite_assets(settings, after=list(load_assets.values()))
+deepeval = build_deepeval_asset(after=[evaluation_snapshot, *load_assets.values()])
+
+measured = {**load_assets, **suite_assets, "eval/deepeval": deepeval}
+results = build_results_asset(list(measured), [evaluation_snapshot, *measured.values()])
+release_report = build_report_asset(list(measured), results)
+
+defs = dg.Definitions(
+    assets=[serving_endpoint, evaluation_snapshot, *measured.values(), results, release_report],
+    asset_checks=build_checks(results),
+    jobs=[evaluate_release],
+    sensors=[build_release_sensor(evaluate_release), *run_finished_sensors],
+    resources={"results": ResultsResource(), "registry": RegistryResource()},
+    executor=build_executor(settings),
+)

@@ -1,0 +1,159 @@
+"""One evaluation in this process: what the command line does where operators have Dagster's queue and daemon."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+
+import dagster as dg
+from filelock import FileLock, Timeout
+
+from vllm_quality.alerts.sensors import announce_run
+from vllm_quality.errors import UserError
+from vllm_quality.partitions import model_tags
+from vllm_quality.report.assets import report_key
+from vllm_quality.results.objects import open_objects
+from vllm_quality.results.publish import VERDICT_FILE
+from vllm_quality.results.resources import EVALUATION_TAG, ResultsResource, evaluation_id
+from vllm_quality.serving.coordinator import ENDPOINT_TAG
+from vllm_quality.serving.endpoint import EndpointError, endpoint_name, resolve_base_url
+from vllm_quality.settings import Settings, SettingsError, load_settings
+from vllm_quality.verdict.types import Verdict
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How an evaluation ended.
+
+    run_id      the evaluation's id, under which rows and objects are stored
+    error       one sentence when the run failed, with the step that did; None otherwise
+    report      address of the HTML report; None when the run did not get there
+    """
+
+    run_id: str
+    model_tag: str
+    verdict: Verdict | None
+    failed_step: str | None
+    error: str | None
+    report: str | None
+
+    @property
+    def exit_code(self) -> int:
+        """0 not worse, 1 worse, 2 could not tell or failed."""
+        if self.verdict is None or self.error is not None:
+            return 2
+        return {"pass": 0, "worse": 1}.get(self.verdict.status, 2)
+
+
+def dagster_home(settings: Settings) -> Path:
+    """The folder of Dagster's own storage, made with our `dagster.yaml` in it when it is new."""
+    home = Path(os.environ.get("DAGSTER_HOME") or settings.home / "dagster").absolute()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not (home / "dagster.yaml").exists():
+            shutil.copyfile(_instance_file(), home / "dagster.yaml")
+    except OSError as error:
+        raise SettingsError(
+            f"{home} cannot be written ({error.strerror}); set VLLM_QUALITY_HOME to a folder that can."
+        ) from None
+    return home
+
+
+def _instance_file() -> Path:
+    package = Path(str(files("vllm_quality")))
+    installed = package / "configs" / "dagster.yaml"
+    return installed if installed.exists() else package.parent / "dagster.yaml"
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """Dagster's instance in `dagster_home`, telemetry off."""
+    os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+@contextmanager
+def _endpoint_to_itself(settings: Settings, name: str) -> Iterator[None]:
+    """Hold the endpoint: two evaluations at once would measure each other."""
+    folder = settings.home / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{sha256(name.encode()).hexdigest()[:16]}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise EndpointError(f"Another evaluation is measuring {name}; wait for it to end, then try again.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def evaluate(
+    instance: dg.DagsterInstance,
+    tag: str,
+    *,
+    overrides: Mapping[str, str],
+    dagster_run_id: str | None = None,
+    resume: bool = False,
+) -> Evaluation:
+    """Materialize `evaluate_release` for a tag here and now, and announce the outcome.
+
+    overrides  of base_url, model and profile, over the settings
+    resume     go on with the tag's newest evaluation that did not finish: what it stored is not measured again
+    """
+    from vllm_quality.definitions import defs
+
+    settings = load_settings(**overrides)
+    if settings.base_url is None:
+        raise EndpointError("No endpoint is given; use --base-url or set VLLM_QUALITY_BASE_URL.")
+    name = endpoint_name(resolve_base_url(settings.base_url, tag))
+    with _endpoint_to_itself(settings, name):
+        tags = {ENDPOINT_TAG: name}
+        if resume:
+            tags[EVALUATION_TAG] = _unfinished(instance, tag)
+        instance.add_dynamic_partitions(str(model_tags.name), [tag])
+        result = defs.resolve_job_def("evaluate_release").execute_in_process(
+            partition_key=tag,
+            instance=instance,
+            run_id=dagster_run_id or str(uuid.uuid4()),
+            tags=tags,
+            raise_on_error=False,
+            run_config={
+                "ops": {"serving_endpoint": {"config": dict(overrides)}},
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+        )
+        run = result.dagster_run
+        notice = announce_run(instance, run, ResultsResource())
+        return _outcome(settings, evaluation_id(instance, run), tag, notice.failed_step, notice.error)
+
+
+def _outcome(settings: Settings, run_id: str, tag: str, failed_step: str | None, error: str | None) -> Evaluation:
+    folder = ResultsResource().run_folder(run_id)
+    stored = folder.get_json(VERDICT_FILE)
+    key = report_key(tag, run_id)
+    objects = open_objects(settings)
+    return Evaluation(
+        run_id=run_id,
+        model_tag=tag,
+        verdict=None if stored is None else Verdict.from_json(stored),
+        failed_step=failed_step,
+        error=error,
+        report=objects.url(key) if objects.exists(key) else None,
+    )
+
+
+def _unfinished(instance: dg.DagsterInstance, tag: str) -> str:
+    """The evaluation to go on with. Runs that still count as started are ended: we hold their endpoint, so they are dead."""
+    runs = instance.get_runs(dg.RunsFilter(job_name="evaluate_release", tags={"dagster/partition": tag}), limit=1)
+    if not runs or runs[0].status is dg.DagsterRunStatus.SUCCESS:
+        raise UserError(f"{tag} has no unfinished evaluation to resume; leave --resume out.")
+    if not runs[0].is_finished:
+        instance.report_run_failed(runs[0], "The process of this run is gone; it was resumed from the command line.")
+    return evaluation_id(instance, runs[0])

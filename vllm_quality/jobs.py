@@ -1,0 +1,12 @@
+"""Jobs: one run evaluates one release, whoever starts it (sensor, UI, command line, backfill)."""
+
+import dagster as dg
+
+from vllm_quality.partitions import model_tags
+
+evaluate_release = dg.define_asset_job(
+    "evaluate_release",
+    selection=dg.AssetSelection.all(),
+    partitions_def=model_tags,
+    description="Measure one release, decide whether it is worse than the ones before it, and report.",
+)

@@ -1,0 +1,129 @@
+"""What a person sees in the terminal: live progress of a run, its verdict as a table."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import dagster as dg
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from vllm_quality.evaluation import Evaluation
+from vllm_quality.report.units import show_change, show_value
+from vllm_quality.verdict.types import Verdict
+
+_MARKS = {"running": "[cyan]●[/]", "done": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]–[/]"}
+_COLOURS = {"pass": "green", "ok": "green", "worse": "red", "no_baseline": "yellow", "invalid": "yellow"}
+
+
+@dataclass
+class _Step:
+    state: str
+    started: float
+    ended: float | None = None
+    note: str = ""
+
+
+class _RunView:
+    """The steps of a run as its event log tells them."""
+
+    def __init__(self, instance: dg.DagsterInstance, run_id: str) -> None:
+        self._instance, self._run_id = instance, run_id
+        self._steps: dict[str, _Step] = {}
+        self._seen = 0
+
+    def update(self) -> None:
+        entries = self._instance.all_logs(self._run_id)
+        for entry in entries[self._seen :]:
+            self._take(entry)
+        self._seen = len(entries)
+
+    def _take(self, entry: dg.EventLogEntry) -> None:
+        key = entry.step_key
+        if key is None:
+            return
+        event = entry.dagster_event
+        if event is None:
+            if key in self._steps:
+                self._steps[key].note = entry.user_message.splitlines()[0][:70]
+        elif event.event_type is dg.DagsterEventType.STEP_START:
+            self._steps[key] = _Step("running", entry.timestamp)
+        elif event.event_type is dg.DagsterEventType.STEP_SKIPPED:
+            self._steps[key] = _Step("skipped", entry.timestamp, entry.timestamp, "an earlier step failed")
+        elif key in self._steps and event.event_type in (
+            dg.DagsterEventType.STEP_SUCCESS,
+            dg.DagsterEventType.STEP_FAILURE,
+        ):
+            step = self._steps[key]
+            step.state = "done" if event.event_type is dg.DagsterEventType.STEP_SUCCESS else "failed"
+            step.ended = entry.timestamp
+
+    def __rich__(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        for name, step in self._steps.items():
+            seconds = (step.ended or time.time()) - step.started
+            table.add_row(
+                Text.from_markup(_MARKS[step.state]),
+                name,
+                Text(f"{seconds:.1f} s", justify="right"),
+                Text(step.note, "dim"),
+            )
+        return table
+
+
+@contextmanager
+def live_progress(console: Console, instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Show the steps of a run while the block executes it; on a pipe, only the final state."""
+    view = _RunView(instance, run_id)
+    stop = threading.Event()
+
+    def follow() -> None:
+        while not stop.wait(0.4):
+            view.update()
+
+    thread = threading.Thread(target=follow, name="progress", daemon=True)
+    with Live(view, console=console, refresh_per_second=4, auto_refresh=console.is_terminal):
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            view.update()
+
+
+def verdict_table(verdict: Verdict) -> Table:
+    """Every judged metric, worst first."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("metric", "current", "baseline", "change", "limit", "verdict"):
+        table.add_column(heading, justify="left" if heading in ("metric", "verdict") else "right")
+    for finding in verdict.worst:
+        table.add_row(
+            finding.metric,
+            show_value(finding.current, finding.unit),
+            show_value(finding.baseline, finding.unit),
+            show_change(finding.change),
+            "" if finding.limit is None else f"{finding.limit:.0%}",
+            Text(finding.status.replace("_", " "), _COLOURS[finding.status]),
+        )
+    return table
+
+
+def print_evaluation(console: Console, evaluation: Evaluation) -> None:
+    """The outcome of an evaluation: table, verdict, where the report is."""
+    if evaluation.verdict is not None:
+        console.print(verdict_table(evaluation.verdict))
+        console.print()
+        status = evaluation.verdict.status
+        console.print(
+            Text(f"{evaluation.model_tag}: {status.replace('_', ' ')}", f"bold {_COLOURS[status]}"),
+            Text(evaluation.verdict.summary),
+        )
+    if evaluation.error is not None:
+        console.print(Text(f"{evaluation.model_tag}: failed at {evaluation.failed_step}. {evaluation.error}", "red"))
+    if evaluation.report is not None:
+        console.print(Text(f"Report: {evaluation.report}"), soft_wrap=True)

@@ -1,0 +1,58 @@
+"""Asset checks on `results`: what the verdict says, area by area, on the release's own partition."""
+
+import dagster as dg
+
+from vllm_quality.partitions import model_tags
+from vllm_quality.results.publish import VERDICT_FILE
+from vllm_quality.results.resources import ResultsResource, evaluation_id
+from vllm_quality.verdict.types import Finding, FindingArea, Verdict
+
+
+def check_area(verdict: Verdict, area: FindingArea) -> dg.AssetCheckResult:
+    """The check of one area: an error when something is worse, a warning when it could not be told."""
+    findings = [finding for finding in verdict.worst if finding.area == area]
+    worse = [finding for finding in findings if finding.status == "worse"]
+    untold = [finding for finding in findings if finding.status in ("invalid", "no_baseline")]
+    if not findings:
+        description = f"Nothing of {area} was measured."
+    elif worse:
+        description = f"{len(worse)} of {len(findings)} metrics are worse: {_listed(worse)}"
+    elif untold:
+        description = f"{len(untold)} of {len(findings)} metrics could not be judged: {_listed(untold)}"
+    else:
+        description = f"{len(findings)} metrics are within their limits."
+    return dg.AssetCheckResult(
+        passed=bool(findings) and not worse and not untold,
+        severity=dg.AssetCheckSeverity.ERROR if worse else dg.AssetCheckSeverity.WARN,
+        description=description,
+        metadata={"judged": len(findings), "worse": len(worse), "could_not_tell": len(untold)},
+    )
+
+
+def _listed(findings: list[Finding]) -> str:
+    text = "; ".join(f"{finding.metric}: {finding.reason}" for finding in findings[:3])
+    return f"{text} And {len(findings) - 3} more." if len(findings) > 3 else text
+
+
+def _verdict_of(context: dg.AssetCheckExecutionContext, results: ResultsResource) -> Verdict:
+    run = context.op_execution_context.run
+    folder = results.run_folder(evaluation_id(context.op_execution_context.instance, run))
+    return Verdict.from_json(folder.get_json(VERDICT_FILE))
+
+
+def build_checks(results_asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
+    """The two checks of F-06."""
+
+    @dg.asset_check(asset=results_asset, partitions_def=model_tags)
+    def quality_not_regressed(context: dg.AssetCheckExecutionContext, results: ResultsResource) -> dg.AssetCheckResult:
+        """No judged quality metric is beyond its limit against the mean of the last comparable runs."""
+        return check_area(_verdict_of(context, results), "quality")
+
+    @dg.asset_check(asset=results_asset, partitions_def=model_tags)
+    def performance_not_regressed(
+        context: dg.AssetCheckExecutionContext, results: ResultsResource
+    ) -> dg.AssetCheckResult:
+        """No judged latency or throughput is beyond its limit against the mean of the last comparable runs."""
+        return check_area(_verdict_of(context, results), "performance")
+
+    return [quality_not_regressed, performance_not_regressed]
