@@ -9,7 +9,6 @@ import uuid
 import warnings
 
 import click
-from rich.console import Console
 
 from vllm_quality.errors import UserError
 
@@ -32,11 +31,11 @@ def evaluate(tag: str, base_url: str | None, model: str | None, profile: str | N
     """Evaluate the release TAG now, in this process: load, quality, verdict, card, report."""
     from vllm_quality.evaluation import evaluate, open_instance
     from vllm_quality.settings import load_settings
-    from vllm_quality.terminal import live_progress, print_evaluation
+    from vllm_quality.terminal import live_progress, open_console, print_evaluation
 
     given = {"base_url": base_url, "model": model, "profile": profile}
     overrides = {name: value for name, value in given.items() if value is not None}
-    console = Console()
+    console = open_console()
     run_id = str(uuid.uuid4())
     with open_instance(load_settings(**overrides)) as instance:
         with live_progress(console, instance, run_id):
@@ -49,8 +48,9 @@ def evaluate(tag: str, base_url: str | None, model: str | None, profile: str | N
 def demo() -> int:
     """Evaluate good and really degraded releases of a small real model, start to finish, with nothing set up."""
     from vllm_quality.demo import run_demo
+    from vllm_quality.terminal import open_console
 
-    return run_demo(Console())
+    return run_demo(open_console())
 
 
 @cli.command()

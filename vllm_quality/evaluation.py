@@ -16,11 +16,11 @@ from filelock import FileLock, Timeout
 from vllm_quality.alerts.sensors import announce_run
 from vllm_quality.errors import UserError
 from vllm_quality.partitions import model_tags
-from vllm_quality.report.assets import report_key
+from vllm_quality.report.data import report_key
 from vllm_quality.results.objects import open_objects
 from vllm_quality.results.publish import VERDICT_FILE
-from vllm_quality.results.resources import EVALUATION_TAG, ResultsResource, evaluation_id
-from vllm_quality.serving.coordinator import ENDPOINT_TAG
+from vllm_quality.results.resources import ResultsResource, evaluation_id
+from vllm_quality.run_tags import ENDPOINT_TAG, EVALUATION_TAG, PARTITION_TAG
 from vllm_quality.serving.endpoint import EndpointError, endpoint_name, resolve_base_url
 from vllm_quality.settings import Settings, SettingsError, load_settings
 from vllm_quality.verdict.types import Verdict
@@ -151,7 +151,7 @@ def _outcome(settings: Settings, run_id: str, tag: str, failed_step: str | None,
 
 def _unfinished(instance: dg.DagsterInstance, tag: str) -> str:
     """The evaluation to go on with. Runs that still count as started are ended: we hold their endpoint, so they are dead."""
-    runs = instance.get_runs(dg.RunsFilter(job_name="evaluate_release", tags={"dagster/partition": tag}), limit=1)
+    runs = instance.get_runs(dg.RunsFilter(job_name="evaluate_release", tags={PARTITION_TAG: tag}), limit=1)
     if not runs or runs[0].status is dg.DagsterRunStatus.SUCCESS:
         raise UserError(f"{tag} has no unfinished evaluation to resume; leave --resume out.")
     if not runs[0].is_finished:

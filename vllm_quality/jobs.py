@@ -2,11 +2,8 @@
 
 import dagster as dg
 
-from vllm_quality.partitions import model_tags
-
 evaluate_release = dg.define_asset_job(
     "evaluate_release",
     selection=dg.AssetSelection.all(),
-    partitions_def=model_tags,
     description="Measure one release, decide whether it is worse than the ones before it, and report.",
 )

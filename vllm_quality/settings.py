@@ -144,6 +144,11 @@ class Settings(BaseSettings):
         """Where files go."""
         return self.objects_url or f"file://{self.home.absolute()}/objects"
 
+    @property
+    def endpoint_key(self) -> str | None:
+        """The endpoint's bearer token: never to be printed."""
+        return self.api_key.get_secret_value() if self.api_key else None
+
     def config_file(self, name: str) -> Path:
         """The configuration file of that name: the operator's if there is one, else the packaged default."""
         if self.config_dir is not None:

@@ -1,5 +1,6 @@
 """What a person sees in the terminal: live progress of a run, its verdict as a table."""
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from vllm_quality.evaluation import Evaluation
-from vllm_quality.report.units import show_change, show_value
+from vllm_quality.report.units import human_change, scale_for
 from vllm_quality.verdict.types import Verdict
 
 _MARKS = {"running": "[cyan]●[/]", "done": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]–[/]"}
+_PIPE_WIDTH = 140
 _COLOURS = {"pass": "green", "ok": "green", "worse": "red", "no_baseline": "yellow", "invalid": "yellow"}
 
 
@@ -49,7 +51,7 @@ class _RunView:
         event = entry.dagster_event
         if event is None:
             if key in self._steps:
-                self._steps[key].note = entry.user_message.splitlines()[0][:70]
+                self._steps[key].note = entry.user_message.partition("\n")[0]
         elif event.event_type is dg.DagsterEventType.STEP_START:
             self._steps[key] = _Step("running", entry.timestamp)
         elif event.event_type is dg.DagsterEventType.STEP_SKIPPED:
@@ -64,6 +66,8 @@ class _RunView:
 
     def __rich__(self) -> Table:
         table = Table.grid(padding=(0, 2))
+        for _ in range(4):
+            table.add_column(no_wrap=True, overflow="ellipsis")
         for name, step in self._steps.items():
             seconds = (step.ended or time.time()) - step.started
             table.add_row(
@@ -94,19 +98,28 @@ def live_progress(console: Console, instance: dg.DagsterInstance, run_id: str) -
             stop.set()
             thread.join()
             view.update()
+    console.print()
+
+
+def open_console() -> Console:
+    """The terminal; on a pipe, wide enough that no line of a table is broken."""
+    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def verdict_table(verdict: Verdict) -> Table:
     """Every judged metric, worst first."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("metric", "current", "baseline", "change", "limit", "verdict"):
-        table.add_column(heading, justify="left" if heading in ("metric", "verdict") else "right")
+    table.add_column("metric", overflow="fold")
+    for heading in ("current", "baseline", "change", "limit"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for finding in verdict.worst:
+        scale = scale_for(finding.metric, finding.unit, (finding.current, finding.baseline))
         table.add_row(
             finding.metric,
-            show_value(finding.current, finding.unit),
-            show_value(finding.baseline, finding.unit),
-            show_change(finding.change),
+            scale.text(finding.current),
+            scale.text(finding.baseline),
+            human_change(finding.change),
             "" if finding.limit is None else f"{finding.limit:.0%}",
             Text(finding.status.replace("_", " "), _COLOURS[finding.status]),
         )

@@ -7,13 +7,10 @@ import dagster as dg
 from vllm_quality.deployment import step_tags
 from vllm_quality.partitions import model_tags
 from vllm_quality.results.resources import ResultsResource, evaluation_id
-from vllm_quality.serving.coordinator import ENDPOINT_TAG
+from vllm_quality.run_tags import ENDPOINT_TAG, IMAGE_DIGEST_TAG, SEEN_AT_TAG
 from vllm_quality.serving.endpoint import EndpointError, endpoint_name, identify, resolve_base_url
 from vllm_quality.serving.target import TARGET_FILE, Target
 from vllm_quality.settings import Settings, load_settings
-
-DIGEST_TAG = "vllm_quality/image_digest"
-SEEN_AT_TAG = "vllm_quality/seen_at"
 
 
 class TargetConfig(dg.Config):
@@ -28,8 +25,9 @@ def find_target(settings: Settings, tag: str, run_id: str, run_tags: dict[str, s
     """Identify the endpoint that answers for a tag. Raises `EndpointError` when none is set or it cannot be used."""
     if settings.base_url is None:
         raise EndpointError(f"No endpoint is known for {tag!r}; set VLLM_QUALITY_BASE_URL or give --base-url.")
-    key = settings.api_key.get_secret_value() if settings.api_key else None
-    endpoint = identify(resolve_base_url(settings.base_url, tag), settings.model, key, settings.request_timeout_s)
+    endpoint = identify(
+        resolve_base_url(settings.base_url, tag), settings.model, settings.endpoint_key, settings.request_timeout_s
+    )
     seen_at = run_tags.get(SEEN_AT_TAG)
     return Target(
         run_id=run_id,
@@ -37,7 +35,7 @@ def find_target(settings: Settings, tag: str, run_id: str, run_tags: dict[str, s
         endpoint=endpoint,
         profile=settings.profile,
         hardware=settings.hardware,
-        image_digest=run_tags.get(DIGEST_TAG, ""),
+        image_digest=run_tags.get(IMAGE_DIGEST_TAG, ""),
         seen_at=datetime.fromisoformat(seen_at) if seen_at else None,
         started_at=datetime.now(UTC),
     )
@@ -53,8 +51,7 @@ def serving_endpoint(
     if stored is None:
         chosen = {name: value for name, value in config.model_dump().items() if value is not None}
         found = find_target(load_settings(**chosen), context.partition_key, folder.run_id, dict(context.run.tags))
-        folder.put_json(TARGET_FILE, found.as_json())
-        stored = folder.get_json(TARGET_FILE)
+        stored = folder.keep_json(TARGET_FILE, found.as_json())
     target = Target.from_json(stored)
     endpoint = target.endpoint
     context.instance.add_run_tags(context.run.run_id, {ENDPOINT_TAG: endpoint_name(endpoint.base_url)})

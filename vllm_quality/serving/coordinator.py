@@ -2,11 +2,9 @@
 
 import dagster as dg
 
+from vllm_quality.run_tags import ENDPOINT_TAG, PARTITION_TAG
 from vllm_quality.serving.endpoint import endpoint_name, resolve_base_url
 from vllm_quality.settings import load_settings
-
-ENDPOINT_TAG = "endpoint"
-PARTITION_TAG = "dagster/partition"
 
 
 class EndpointRunCoordinator(dg.QueuedRunCoordinator):

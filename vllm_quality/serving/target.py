@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from vllm_quality.serving.endpoint import Endpoint
+from vllm_quality.results.run_folder import RunFolder
+from vllm_quality.serving.endpoint import Endpoint, EndpointError
 from vllm_quality.settings import Profile
 
 TARGET_FILE = "target.json"
@@ -46,3 +47,14 @@ class Target:
                 "started_at": datetime.fromisoformat(stored["started_at"]),
             }
         )
+
+
+def read_target(folder: RunFolder) -> Target:
+    """What the run measures. Raises `EndpointError` when its first step did not run."""
+    stored = folder.get_json(TARGET_FILE)
+    if stored is None:
+        raise EndpointError(
+            f"Run {folder.run_id} does not know its endpoint; launch the job evaluate_release, "
+            "or select serving_endpoint too, instead of single assets."
+        )
+    return Target.from_json(stored)

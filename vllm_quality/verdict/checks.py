@@ -3,7 +3,7 @@
 import dagster as dg
 
 from vllm_quality.partitions import model_tags
-from vllm_quality.results.publish import VERDICT_FILE
+from vllm_quality.results.publish import read_outcome
 from vllm_quality.results.resources import ResultsResource, evaluation_id
 from vllm_quality.verdict.types import Finding, FindingArea, Verdict
 
@@ -37,7 +37,7 @@ def _listed(findings: list[Finding]) -> str:
 def _verdict_of(context: dg.AssetCheckExecutionContext, results: ResultsResource) -> Verdict:
     run = context.op_execution_context.run
     folder = results.run_folder(evaluation_id(context.op_execution_context.instance, run))
-    return Verdict.from_json(folder.get_json(VERDICT_FILE))
+    return read_outcome(folder)[0]
 
 
 def build_checks(results_asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:

@@ -1,0 +1,80 @@
+"""The demo: a small real model, three releases of it, the last one really degraded. Nothing to set up, nothing simulated."""
+
+import os
+import time
+import uuid
+from dataclasses import dataclass, replace
+from importlib.resources import files
+
+from rich.console import Console
+from rich.rule import Rule
+
+from vllm_quality.serving.demo_model import fetch_demo_model
+from vllm_quality.serving.llama import LlamaOptions, serve
+from vllm_quality.settings import PREFIX, load_settings
+
+# Every message of the conversation runs together, without the markers that the model was trained on.
+WRONG_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+SLOW_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class DemoRelease:
+    """One release of the demo, what is true of it, and the verdicts that it may get."""
+
+    tag: str
+    story: str
+    expected: tuple[str, ...]
+    chat_template: str | None = None
+    run_share: float = 1.0
+
+
+RELEASES = (
+    DemoRelease("release-demo-0", "the release before: its figures are the history", ("no_baseline", "pass")),
+    DemoRelease("release-demo-1", "the same model again: not worse", ("pass",)),
+    DemoRelease(
+        "release-demo-2",
+        f"really degraded: a wrong chat template, and {SLOW_SHARE:.0%} of the CPU time",
+        ("worse",),
+        WRONG_TEMPLATE,
+        SLOW_SHARE,
+    ),
+)
+
+
+def run_demo(console: Console) -> int:
+    """Evaluate the demo's releases one after another; 0 when each got the verdict it deserves, else 2."""
+    started = time.monotonic()
+    os.environ.setdefault(f"{PREFIX}CONFIG_DIR", str(files("vllm_quality") / "configs" / "demo"))
+    os.environ[f"{PREFIX}HARDWARE"] = "demo on this machine"
+    settings = load_settings()
+    with console.status("Fetching the model (98 MB, once) …"):
+        model = fetch_demo_model(settings)
+    verdicts = {release.tag: _evaluate(console, release, LlamaOptions(model=model)) for release in RELEASES}
+    console.print(Rule("What you saw"))
+    for release in RELEASES:
+        got = verdicts[release.tag] or "failed"
+        console.print(f"{release.tag}  [bold]{got.replace('_', ' ')}[/]  ({release.story})")
+    console.print(f"\nCards, as Teams would get them: {settings.home / 'outbox'}", soft_wrap=True)
+    console.print(f"Results ({settings.results}) and files ({settings.objects}) stay there.", soft_wrap=True)
+    console.print("All of it in Dagster's UI, with lineage and plots by release: [bold]vllm-quality ui[/]")
+    console.print(f"{time.monotonic() - started:.0f} s in all.")
+    surprising = [release.tag for release in RELEASES if verdicts[release.tag] not in release.expected]
+    if surprising:
+        console.print(f"[red]Not the verdict that was due: {', '.join(surprising)}.[/] Was the machine busy?")
+    return 2 if surprising else 0
+
+
+def _evaluate(console: Console, release: DemoRelease, options: LlamaOptions) -> str | None:
+    from vllm_quality.evaluation import evaluate, open_instance
+    from vllm_quality.terminal import live_progress, print_evaluation
+
+    console.print(Rule(f"{release.tag}: {release.story}"))
+    run_id = str(uuid.uuid4())
+    served = replace(options, chat_template=release.chat_template, run_share=release.run_share)
+    with serve(served) as base_url, open_instance(load_settings()) as instance:
+        with live_progress(console, instance, run_id):
+            overrides = {"base_url": base_url, "profile": "smoke"}
+            evaluation = evaluate(instance, release.tag, overrides=overrides, dagster_run_id=run_id)
+        print_evaluation(console, evaluation)
+    return None if evaluation.verdict is None or evaluation.error else evaluation.verdict.status

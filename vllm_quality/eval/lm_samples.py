@@ -1,0 +1,185 @@
+"""What became of each item of an lm-eval suite."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vllm_quality.eval.answers import Answer, Status
+from vllm_quality.eval.lm_endpoint import Log
+from vllm_quality.eval.lm_metrics import as_number, metric_name
+from vllm_quality.eval.result import hash_of
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One item of one task: how its requests went and what it scored.
+
+    scores  metric name -> score; None where there is none
+    """
+
+    task: str
+    item_hash: str
+    prompt_hash: str
+    target_hash: str
+    status: Status
+    scores: Mapping[str, float | None]
+    finish_reason: str | None
+    prompt_tokens: int | None
+    output_tokens: int | None
+    prompt: str
+    answer: str
+    expected: str
+    error: str | None
+
+    def sample_rows(self, suite: str) -> Iterator[dict[str, object]]:
+        """The item's rows of the `samples` table, one per metric."""
+        for metric, score in self.scores.items():
+            yield {
+                "suite": suite,
+                "item_hash": self.item_hash,
+                "prompt_hash": self.prompt_hash,
+                "metric": metric,
+                "score": score,
+                "status": self.status,
+                "finish_reason": self.finish_reason,
+                "prompt_tokens": self.prompt_tokens,
+                "output_tokens": self.output_tokens,
+                "judge": None,
+            }
+
+    def text_row(self, suite: str) -> dict[str, object]:
+        """The item's row of the texts."""
+        return {
+            "suite": suite,
+            "item_hash": self.item_hash,
+            "prompt": self.prompt,
+            "answer": self.answer,
+            "expected": self.expected,
+            "error": self.error,
+        }
+
+
+class ScoringGuard:
+    """Stands before a task's scoring: an item without answers, or one whose scoring breaks, gets no score at all.
+
+    lm-eval then aggregates over the others by itself, whatever the metric. An item is known by its content, since lm-eval
+    hands the scoring a fresh copy of it.
+    """
+
+    def __init__(self, task: Any, log: Log) -> None:
+        self.errors: dict[str, str] = {}
+        self._task, self._log = task, log
+        self._score: Callable[[Any, Any], Mapping[str, Any]] = task.process_results
+        self._failed: set[str] | None = None
+        task.process_results = self.score
+
+    def score(self, doc: Mapping[str, Any], results: Sequence[Any]) -> Mapping[str, Any]:
+        """The task's own scores of an item; nothing where there can be none."""
+        if self._failed is None:
+            self._failed = {key_of(request.doc) for request in self._task.instances if self._log.failed(request)}
+        if key_of(doc) in self._failed:
+            return {}
+        try:
+            return self._score(doc, results)
+        except Exception as error:  # a task's scoring is code of its own, and one odd answer must not end the suite
+            self.errors[key_of(doc)] = f"the task's scoring failed: {type(error).__name__}: {error}"[:300]
+            return {}
+
+
+def key_of(doc: object) -> str:
+    """An item's content as a hash."""
+    return hash_of(doc)
+
+
+def read_outcomes(
+    task: Any, samples: Sequence[Mapping[str, Any]], chosen: Sequence[int] | None, log: Log, guard: ScoringGuard
+) -> list[Outcome]:
+    """The items of a task in its order, from lm-eval's logged samples (one per item and filter) and our own log.
+
+    chosen  the positions of the items that were asked; None when all were
+    """
+    requests: dict[int, list[Any]] = {}
+    for request in task.instances:
+        requests.setdefault(chosen[request.doc_id] if chosen else request.doc_id, []).append(request)
+    by_item: dict[int, list[Mapping[str, Any]]] = {}
+    for sample in samples:
+        by_item.setdefault(sample["doc_id"], []).append(sample)
+    names = _names(task, samples)
+    return [
+        _outcome(task, own, names, [answer for request in requests[item] for answer in log.of(request)], guard)
+        for item, own in by_item.items()
+    ]
+
+
+def _names(task: Any, samples: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    """The (metric, filter) pairs that have one number per item, and what they are called."""
+    pairs: dict[tuple[str, str], None] = {}
+    for sample in samples:
+        for metric in sample["metrics"]:
+            if as_number(sample[metric]) is not None:
+                pairs[metric, sample["filter"]] = None
+    if not pairs:
+        pairs = {(metric, sample["filter"]): None for metric in task.aggregation() for sample in samples}
+    filters = {metric: sum(other == metric for other, _ in pairs) for metric, _ in pairs}
+    return {(metric, name): metric_name(metric, name, filters[metric]) for metric, name in pairs}
+
+
+def _outcome(
+    task: Any,
+    samples: Sequence[Mapping[str, Any]],
+    names: Mapping[tuple[str, str], str],
+    answers: Sequence[Answer],
+    guard: ScoringGuard,
+) -> Outcome:
+    first = samples[0]
+    broken = guard.errors.get(key_of(first["doc"]))
+    status = _status(answers, scored=any(sample["metrics"] for sample in samples), broken=broken is not None)
+    found = {
+        name: as_number(sample.get(metric))
+        for sample in samples
+        for (metric, filter_name), name in names.items()
+        if sample["filter"] == filter_name and (status in ("infra_error", "judge_error") or metric in sample["metrics"])
+    }
+    return Outcome(
+        task=task.task_name,
+        item_hash=hash_of([task.task_name, first["doc_hash"]]),
+        prompt_hash=first["prompt_hash"],
+        target_hash=first["target_hash"],
+        status=status,
+        scores=found,
+        finish_reason=next((answer.finish_reason for answer in answers if answer.finish_reason), None),
+        prompt_tokens=_total([answer.prompt_tokens for answer in answers]),
+        output_tokens=_total([answer.output_tokens for answer in answers]),
+        prompt=str(first["arguments"][0][0]),
+        answer=_chosen(first) if task.OUTPUT_TYPE == "multiple_choice" else answers[0].text if answers else "",
+        expected=_expected(first),
+        error=broken or next((answer.error for answer in answers if answer.error), None),
+    )
+
+
+def _status(answers: Sequence[Answer], *, scored: bool, broken: bool) -> Status:
+    statuses = {answer.status for answer in answers}
+    if broken:
+        return "judge_error"
+    if not scored or "infra_error" in statuses:
+        return "infra_error"
+    return "truncated" if "truncated" in statuses else "model_error" if "model_error" in statuses else "ok"
+
+
+def _total(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+def _chosen(sample: Mapping[str, Any]) -> str:
+    scores = [responses[0][0] for responses in sample["resps"]]
+    best = max(range(len(scores)), key=scores.__getitem__)
+    return str(sample["arguments"][best][1]).strip()
+
+
+def _expected(sample: Mapping[str, Any]) -> str:
+    target, arguments = sample["target"], sample["arguments"]
+    if isinstance(target, int) and 0 <= target < len(arguments) and len(arguments) > 1:
+        return str(arguments[target][1]).strip()
+    return target if isinstance(target, str) else json.dumps(target, ensure_ascii=False, default=str)

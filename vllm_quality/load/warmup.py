@@ -1,0 +1,62 @@
+"""The first requests: they find out what the endpoint takes, warm it, and are in no figure."""
+
+import asyncio
+from time import perf_counter
+from typing import Any
+
+from vllm_quality.load.answer import Answer, read_answer
+from vllm_quality.load.client import Client
+from vllm_quality.load.errors import LoadError
+from vllm_quality.load.exchange import Exchange
+from vllm_quality.load.tape import Entry, Tape
+
+_NOT_TAKEN = (400, 422)  # how vLLM and others answer a request with a key they do not know
+
+
+async def warm_up(client: Client, tape: Tape, offers: list[dict[str, Any]]) -> float:
+    """Send the tape's warm-up requests one after the other; the seconds that the last good one took, 0 without one.
+
+    The first is sent with each of the offered extras in turn until the endpoint does not refuse them; the client's target
+    keeps those. Raises `LoadError` when the endpoint is not reached or will refuse every request.
+    """
+    first, *others = tape.warmup
+    bare = client.target
+    for extras in offers:
+        client.target = bare.with_extras(extras)
+        exchange, answer = await _ask(client, first, streaming=tape.streaming)
+        if exchange.status not in _NOT_TAKEN:
+            break
+    _check(client, exchange, answer)
+    length = _length(exchange, answer)
+    for entry in others:
+        exchange, answer = await _ask(client, entry, streaming=tape.streaming)
+        _check(client, exchange, answer)
+        length = _length(exchange, answer) or length
+    return length
+
+
+def _length(exchange: Exchange, answer: Answer) -> float:
+    if answer.outcome != "ok" or exchange.end is None or exchange.sent is None:
+        return 0.0
+    return exchange.end - exchange.sent
+
+
+async def _ask(client: Client, entry: Entry, *, streaming: bool) -> tuple[Exchange, Answer]:
+    ended: asyncio.Future[Exchange] = asyncio.get_running_loop().create_future()
+    now = perf_counter()
+    client.send(Exchange(0, now, now, client.target.request(entry.body), ended.set_result))
+    exchange = await ended
+    return exchange, read_answer(exchange, streaming=streaming, scrub=client.target.scrub)
+
+
+def _check(client: Client, exchange: Exchange, answer: Answer) -> None:
+    """A failure that will not pass ends the run here. One that may pass (503, a timeout) is left to the figures."""
+    url = f"{client.target.base_url}{client.target.path}"
+    if answer.outcome == "connect_error":
+        raise LoadError(f"{url} cannot be reached ({answer.error}); check the address and that the server is up.")
+    if exchange.status in (401, 403):
+        raise LoadError(f"{url} refused the API key ({answer.error}); set VLLM_QUALITY_API_KEY to one it accepts.")
+    if exchange.status is not None and 300 <= exchange.status < 500 and exchange.status not in (408, 429):
+        raise LoadError(
+            f"{url} refuses the scenario's requests ({answer.error}); check the address, model and lengths."
+        )

@@ -1,0 +1,177 @@
+"""One self-contained HTML page on one evaluated release: no script, no network, readable by someone who was not there."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import polars as pl
+
+from vllm_quality.eval.deepeval_results import NO_JUDGE
+from vllm_quality.report.answers import worst_answers
+from vllm_quality.report.data import ReportData
+from vllm_quality.report.figures import history_charts, quality_chart, stage_charts
+from vllm_quality.report.tables import every_figure, quality_rows, stage_tables, untold_reasons, worse_rows
+from vllm_quality.report.units import human_duration, human_time, short_hash, verdict_words
+from vllm_quality.verdict.types import Finding
+
+MAX_BYTES = 1_000_000
+
+_BADGES = {"pass": "Not worse", "worse": "Worse", "no_baseline": "No baseline", "invalid": "Cannot tell"}
+_MOST_DETAILS = 60
+_MOST_FIGURES = 3000
+
+
+@dataclass(frozen=True)
+class _Fact:
+    name: str
+    value: str
+    full: str = ""
+
+
+def render_report(report: ReportData) -> str:
+    """The page as HTML, at most 1 MB: answers, then pictures are left out (and that is said) where it would be more."""
+    page = _render(report)
+    if len(page.encode()) > MAX_BYTES:
+        report = replace(
+            report, samples={}, warnings=[*report.warnings, "Answers are left out here to keep this page under 1 MB."]
+        )
+        page = _render(report)
+    if len(page.encode()) > MAX_BYTES:
+        report = replace(
+            report, requests={}, warnings=[*report.warnings, "Pictures are left out here to keep this page under 1 MB."]
+        )
+        page = _render(report)
+    return page
+
+
+def _render(report: ReportData) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("vllm_quality.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(_view(report))
+
+
+def _view(report: ReportData) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    findings = {finding.metric: finding for finding in report.verdict.findings}
+    quality = [m for m in report.measurements if m.step.startswith("eval/")]
+    speed = [m for m in report.measurements if m.step.startswith("load/")]
+    bars = quality_chart(quality, findings)
+    return {
+        "tag": report.target.model_tag,
+        "status": report.verdict.status,
+        "badge": _BADGES[report.verdict.status],
+        "words": verdict_words(report.verdict),
+        "summary": report.verdict.summary,
+        "compared_with": _compared_with(report),
+        "warnings": _warnings(report),
+        "worse": worse_rows(report.verdict),
+        "judged": len(report.verdict.findings),
+        "told": sum(finding.status in ("ok", "worse") for finding in report.verdict.findings),
+        "untold": untold_reasons(report.verdict),
+        "facts": _facts(report),
+        "item_counts": report.item_counts,
+        "quality": [row for m in quality for row in quality_rows(m, findings, report.samples.get(m.step))],
+        # The charts' text is escaped where it is drawn.
+        "quality_chart": Markup(bars) if bars else None,  # noqa: S704
+        "speed": [_scenario(report, m.step, findings) for m in speed],
+        "histories": [Markup(chart) for chart in history_charts(report)],  # noqa: S704
+        "answers": worst_answers(report.samples, report.texts),
+        "has_samples": bool(report.samples),
+        "figures": every_figure(report.measurements, findings)[:_MOST_FIGURES],
+        "details": [(m.step, m.problem, _flat(m.details)) for m in report.measurements if m.details],
+        "links": [(label, url, url.startswith(("https://", "http://"))) for label, url in report.links.items()],
+        "run_id": report.target.run_id,
+        "finished": human_time(report.finished_at),
+    }
+
+
+def _compared_with(report: ReportData) -> list[str]:
+    tags = {past.run.run_id: past.run.model_tag for past in report.history}
+    return list(dict.fromkeys(tags.get(run_id, f"run {run_id[:8]}") for run_id in report.verdict.baseline_runs))
+
+
+def _warnings(report: ReportData) -> list[str]:
+    problems = [f"{m.step}: {m.problem}" for m in report.measurements if m.problem is not None]
+    unjudged = [text for step, frame in report.samples.items() for text in _not_judged(step, frame)]
+    return [*problems, *unjudged, *report.warnings]
+
+
+def _not_judged(step: str, samples: pl.DataFrame) -> Iterator[str]:
+    missing = samples.filter(pl.col("status") == "judge_error")
+    without_judge = missing.filter(pl.col("judge") == NO_JUDGE)
+    if without_judge.height:
+        metrics = ", ".join(sorted(without_judge["metric"].unique()))
+        yield f"{step}: {metrics} need a judge, and none is set (VLLM_QUALITY_JUDGE_URL); they have no score."
+    failed = missing.height - without_judge.height
+    if failed:
+        yield f"{step}: {failed:,} answers could not be judged; they have no score and count in no mean."
+
+
+def _facts(report: ReportData) -> list[_Fact]:
+    target = report.target
+    took = (report.finished_at - target.started_at).total_seconds()
+    facts = [
+        _Fact("Tag", target.model_tag),
+        _Fact("Image digest", short_hash(target.image_digest) or "not known (started by hand)", target.image_digest),
+        _Fact("Model", target.endpoint.model),
+        _Fact("Engine", f"{target.endpoint.engine} {target.endpoint.engine_version}"),
+        _Fact("Hardware", target.hardware),
+        _Fact("Endpoint", target.endpoint.base_url),
+        _Fact("Profile", target.profile),
+        _Fact("Began", human_time(target.started_at)),
+        _Fact("Took", human_duration(took)),
+        _Fact("Data snapshot", short_hash(report.snapshot_hash or "") or "none", report.snapshot_hash or ""),
+        _Fact("Items", _items(report.item_counts)),
+        _Fact("Run", target.run_id),
+    ]
+    if target.seen_at is not None:
+        release_to_report = (report.finished_at - target.seen_at).total_seconds()
+        facts.insert(-1, _Fact("From push seen to results", human_duration(release_to_report)))
+    return facts
+
+
+def _items(counts: Mapping[str, int]) -> str:
+    if not counts:
+        return "not known"
+    return f"{sum(counts.values()):,} in {len(counts)} data set{'s' if len(counts) > 1 else ''}"
+
+
+def _scenario(report: ReportData, step: str, findings: Mapping[str, Finding]) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    measurement = next(m for m in report.measurements if m.step == step)
+    frame = report.requests.get(step)
+    charts = {}
+    if frame is not None and not frame.is_empty():
+        charts = {
+            chart.stage: (Markup(chart.over_time), Markup(chart.distribution))  # noqa: S704
+            for chart in stage_charts(frame)
+        }
+    return {
+        "name": step.partition("/")[2],
+        "problem": measurement.problem,
+        "stages": [(table, charts.get(table.stage)) for table in stage_tables(measurement, findings)],
+    }
+
+
+def _flat(details: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in details.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            text = ", ".join(map(_word, value)) if isinstance(value, list | tuple) else _word(value)
+            rows.append((f"{prefix}{key}", text if len(text) <= 300 else f"{text[:299]}…"))
+    return rows[:_MOST_DETAILS]
+
+
+def _word(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,119 @@
+"""From what the steps of a run left behind to rows and a verdict. Safe to run again: nothing doubles, nothing is lost."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from vllm_quality.datasets.pin import require_snapshot
+from vllm_quality.errors import UserError
+from vllm_quality.results.database import ResultStore
+from vllm_quality.results.measurement import Measurement
+from vllm_quality.results.rows import ResultRow, RunRow
+from vllm_quality.results.run_folder import RunFolder
+from vllm_quality.serving.target import Target, read_target
+from vllm_quality.verdict.judge import PastValues, judge
+from vllm_quality.verdict.thresholds import Thresholds
+from vllm_quality.verdict.types import Verdict
+
+VERDICT_FILE = "verdict.json"
+_HISTORY = 200  # earlier runs looked at; those comparable among them are a few
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was written for a run."""
+
+    verdict: Verdict
+    metrics: Mapping[str, float]
+
+
+class MissingStepError(UserError):
+    """A step of the run left nothing behind."""
+
+
+def read_measurements(folder: RunFolder, steps: Sequence[str]) -> list[Measurement]:
+    """The measurements of the steps, in order. Raises `MissingStepError` when one is not there."""
+    found = []
+    for step in steps:
+        measurement = folder.get_measurement(step)
+        if measurement is None:
+            raise MissingStepError(
+                f"Run {folder.run_id} has no measurement of {step}; materialize that step, then this one."
+            )
+        found.append(measurement)
+    return found
+
+
+def read_outcome(folder: RunFolder) -> tuple[Verdict, datetime]:
+    """The verdict on a run and when it was reached. Raises `MissingStepError` while there is none."""
+    stored = folder.get_json(VERDICT_FILE)
+    if stored is None:
+        raise MissingStepError(f"Run {folder.run_id} has no verdict; materialize the asset results in the same run.")
+    return Verdict.from_json(stored), datetime.fromisoformat(stored["finished_at"])
+
+
+def publish_run(folder: RunFolder, store: ResultStore, steps: Sequence[str], thresholds: Thresholds) -> Published:
+    """Write the samples, requests, metrics and the run's row, and decide whether the release is worse.
+
+    The verdict is decided once per run and kept in the object store: a replay writes the same rows again.
+    """
+    target = read_target(folder)
+    measurements = read_measurements(folder, steps)
+    if folder.get_json(VERDICT_FILE) is None:
+        past = store.history(before=target.started_at, exclude_tag=target.model_tag, limit=_HISTORY)
+        verdict = judge(
+            measurements,
+            [PastValues(run.run.run_id, run.run.verdict, run.run.step_hashes, run.metrics) for run in past],
+            thresholds,
+        )
+        folder.keep_json(VERDICT_FILE, verdict.as_json() | {"finished_at": datetime.now(UTC).isoformat()})
+    verdict, finished_at = read_outcome(folder)
+    metrics = _metrics(target, measurements, finished_at)
+    for measurement in measurements:
+        for kind, write in (("samples", store.write_samples), ("requests", store.write_requests)):
+            if kind in measurement.files:
+                write(target.run_id, target.model_tag, folder.get_frame(measurement.files[kind]))
+    rows = [ResultRow(target.run_id, target.model_tag, metric, value, finished_at) for metric, value in metrics.items()]
+    store.write_results(rows)
+    # Last: a run without this row is unfinished and nobody's baseline.
+    store.write_run(_run_row(target, measurements, require_snapshot(folder), finished_at, verdict))
+    return Published(verdict, metrics)
+
+
+def _metrics(target: Target, measurements: Sequence[Measurement], finished_at: datetime) -> dict[str, float]:
+    metrics = {metric: float(value) for measurement in measurements for metric, value in measurement.metrics.items()}
+    metrics["pipeline/run_s"] = (finished_at - target.started_at).total_seconds()
+    if target.seen_at is not None:
+        metrics["pipeline/release_to_results_s"] = (finished_at - target.seen_at).total_seconds()
+    return dict(sorted(metrics.items()))
+
+
+def _joint_hash(measurements: Sequence[Measurement], prefix: str) -> str:
+    own = {m.step: m.comparable for m in measurements if m.step.startswith(prefix)}
+    return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
+
+
+def _run_row(
+    target: Target, measurements: Sequence[Measurement], snapshot: str, finished_at: datetime, verdict: Verdict
+) -> RunRow:
+    return RunRow(
+        run_id=target.run_id,
+        model_tag=target.model_tag,
+        image_digest=target.image_digest,
+        snapshot_hash=snapshot,
+        suite_hash=_joint_hash(measurements, "eval/"),
+        engine=target.endpoint.engine,
+        engine_version=target.endpoint.engine_version,
+        model=target.endpoint.model,
+        hardware=target.hardware,
+        settings_hash=_joint_hash(measurements, "load/"),
+        # A measurement that cannot be trusted is nobody's baseline.
+        step_hashes={m.step: m.comparable for m in measurements if m.problem is None},
+        profile=target.profile,
+        seen_at=target.seen_at,
+        started_at=target.started_at,
+        finished_at=finished_at,
+        verdict=verdict.status,
+    )

@@ -1,0 +1,77 @@
+"""What one evaluation keeps in the object store: `runs/<run_id>/…`, each file written once."""
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from vllm_quality.results.measurement import Measurement
+from vllm_quality.results.objects import ObjectsError, ObjectStore
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The objects of one evaluation. Whoever writes a name first decides what it holds; every later reader gets that."""
+
+    objects: ObjectStore
+    run_id: str
+
+    def _key(self, name: str) -> str:
+        return f"runs/{self.run_id}/{name}"
+
+    def put_json(self, name: str, value: object) -> bool:
+        """Store JSON under a name such as "endpoint.json". False when the name was taken: then that stays."""
+        text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
+        return self.objects.put(self._key(name), text.encode(), "application/json")
+
+    def get_json(self, name: str) -> Any | None:
+        """The JSON under a name; None when there is none."""
+        key = self._key(name)
+        if not self.objects.exists(key):
+            return None
+        try:
+            return json.loads(self.objects.get(key))
+        except ValueError:
+            raise ObjectsError(f"{self.objects.url(key)} is not JSON; remove it and run the step again.") from None
+
+    def keep_json(self, name: str, value: object) -> Any:
+        """Store JSON under a name unless the name is taken; what is stored in the end, which is the first writer's."""
+        self.put_json(name, value)
+        stored = self.get_json(name)
+        if stored is None:
+            raise ObjectsError(
+                f"{name} vanished from run {self.run_id} while it was being written; run the step again."
+            )
+        return stored
+
+    def put_frame(self, name: str, frame: pl.DataFrame) -> str:
+        """Store a frame as parquet; its key, `runs/<run_id>/<name>-<hash>.parquet`.
+
+        The hash is of the content, so a frame measured again lies beside the first instead of clashing with it.
+        """
+        buffer = io.BytesIO()
+        frame.write_parquet(buffer)
+        data = buffer.getvalue()
+        key = self._key(f"{name}-{hashlib.sha256(data).hexdigest()[:16]}.parquet")
+        self.objects.put(key, data, "application/vnd.apache.parquet")
+        return key
+
+    def get_frame(self, key: str) -> pl.DataFrame:
+        """The frame under a key that `put_frame` returned."""
+        data = self.objects.get(key)
+        try:
+            return pl.read_parquet(io.BytesIO(data))
+        except pl.exceptions.PolarsError:
+            raise ObjectsError(f"{self.objects.url(key)} is not parquet; remove it and run the step again.") from None
+
+    def put_measurement(self, m: Measurement) -> Measurement:
+        """Store what a step measured; what is stored for the step in the end, which is the first writer's."""
+        return Measurement.from_json(self.keep_json(f"{m.step}/measurement.json", m.as_json()))
+
+    def get_measurement(self, step: str) -> Measurement | None:
+        """What a step measured; None while it has not."""
+        stored = self.get_json(f"{step}/measurement.json")
+        return None if stored is None else Measurement.from_json(stored)

@@ -1,0 +1,56 @@
+"""Tasks are found by name, ours without the price of lm-eval's thousands, and a wrong name is answered with the right ones."""
+
+from pathlib import Path
+
+import pytest
+
+from vllm_quality.eval.environment import prepare_lm_eval
+from vllm_quality.eval.suites import Suite
+from vllm_quality.eval.task_loader import TaskError, load_tasks
+from vllm_quality_tests.eval.task_files import write_answer_task, write_choice_task
+
+
+@pytest.fixture(autouse=True)
+def _prepared() -> None:
+    prepare_lm_eval(None)
+
+
+def test_a_local_task_is_loaded_without_the_thousands_of_others(tmp_path: Path) -> None:
+    write_choice_task(tmp_path)
+    write_answer_task(tmp_path)
+    choices = load_tasks(Suite(name="capitals_mc", include_path=tmp_path))
+    assert list(choices.tasks) == ["capitals_mc"]
+    assert choices.needs_loglikelihood == ("capitals_mc",)
+    assert len(choices.manager.all_tasks) < 100
+    assert load_tasks(Suite(name="sums", include_path=tmp_path)).needs_loglikelihood == ()
+
+
+def test_a_group_brings_its_tasks(tmp_path: Path) -> None:
+    write_choice_task(write_answer_task(tmp_path))
+    (tmp_path / "all.yaml").write_text("group: everything\ntask: [sums, capitals_mc]\n", encoding="utf-8")
+    loaded = load_tasks(Suite(name="everything", include_path=tmp_path))
+    assert sorted(loaded.tasks) == ["capitals_mc", "sums"]
+    assert [root.name for root in loaded.roots] == ["everything"]
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_and_with_files_that_could_not_be_read(tmp_path: Path) -> None:
+    write_choice_task(tmp_path)
+    (tmp_path / "broken.yaml").write_text("task: [unclosed", encoding="utf-8")
+    with pytest.raises(TaskError) as caught:
+        load_tasks(Suite(name="kobest_bolq", include_path=tmp_path))
+    assert "There is no task 'kobest_bolq'; the nearest are kobest_boolq" in str(caught.value)
+    assert "broken.yaml cannot be read" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_data_that_cannot_be_loaded_is_one_sentence(tmp_path: Path) -> None:
+    write_answer_task(tmp_path)
+    (tmp_path / "sums.jsonl").unlink()
+    with pytest.raises(TaskError, match="'sums': its task or data set cannot be loaded") as caught:
+        load_tasks(Suite(name="sums", include_path=tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match="is not a folder; correct its include_path"):
+        load_tasks(Suite(name="sums", include_path=tmp_path / "nowhere"))

@@ -1,0 +1,15 @@
+"""What the load tests share: scenarios that take a moment, and an endpoint to aim them at."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+import uvloop
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def loop_factory(request: pytest.FixtureRequest) -> LoopFactory:
+    """Both event loops that the engine may run on."""
+    return uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
