@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,12 +14,9 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from vllm_quality.alerts.sensors import announce_run
+from vllm_quality.alerts.sensors import announce_run, notice_of
 from vllm_quality.errors import UserError
 from vllm_quality.partitions import model_tags
-from vllm_quality.report.data import report_key
-from vllm_quality.results.objects import open_objects
-from vllm_quality.results.publish import VERDICT_FILE
 from vllm_quality.results.resources import ResultsResource, evaluation_id
 from vllm_quality.run_tags import ENDPOINT_TAG, EVALUATION_TAG, PARTITION_TAG
 from vllm_quality.serving.endpoint import EndpointError, endpoint_name, resolve_base_url
@@ -32,6 +30,7 @@ class Evaluation:
 
     run_id      the evaluation's id, under which rows and objects are stored
     error       one sentence when the run failed, with the step that did; None otherwise
+    card_error  why the card was not delivered; None when it was
     report      address of the HTML report; None when the run did not get there
     """
 
@@ -40,6 +39,7 @@ class Evaluation:
     verdict: Verdict | None
     failed_step: str | None
     error: str | None
+    card_error: str | None
     report: str | None
 
     @property
@@ -47,7 +47,8 @@ class Evaluation:
         """0 not worse, 1 worse, 2 could not tell or failed."""
         if self.verdict is None or self.error is not None:
             return 2
-        return {"pass": 0, "worse": 1}.get(self.verdict.status, 2)
+        code = {"pass": 0, "worse": 1}.get(self.verdict.status, 2)
+        return 2 if code == 0 and self.card_error is not None else code
 
 
 def dagster_home(settings: Settings) -> Path:
@@ -94,6 +95,22 @@ def _endpoint_to_itself(settings: Settings, name: str) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def _noise_to(path: Path) -> Iterator[None]:
+    """What libraries and their child processes print to the terminal goes to a file instead."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with path.open("ab") as log:
+            os.dup2(log.fileno(), 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def evaluate(
     instance: dg.DagsterInstance,
     tag: str,
@@ -118,34 +135,39 @@ def evaluate(
         if resume:
             tags[EVALUATION_TAG] = _unfinished(instance, tag)
         instance.add_dynamic_partitions(str(model_tags.name), [tag])
-        result = defs.resolve_job_def("evaluate_release").execute_in_process(
-            partition_key=tag,
-            instance=instance,
-            run_id=dagster_run_id or str(uuid.uuid4()),
-            tags=tags,
-            raise_on_error=False,
-            run_config={
-                "ops": {"serving_endpoint": {"config": dict(overrides)}},
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-            },
-        )
-        run = result.dagster_run
-        notice = announce_run(instance, run, ResultsResource())
-        return _outcome(settings, evaluation_id(instance, run), tag, notice.failed_step, notice.error)
+        run_id = dagster_run_id or str(uuid.uuid4())
+        with _noise_to(settings.home / "logs" / f"{run_id}.log"):
+            result = defs.resolve_job_def("evaluate_release").execute_in_process(
+                partition_key=tag,
+                instance=instance,
+                run_id=run_id,
+                tags=tags,
+                raise_on_error=False,
+                run_config={
+                    "ops": {"serving_endpoint": {"config": dict(overrides)}},
+                    "loggers": {"console": {"config": {"log_level": "ERROR"}}},
+                },
+            )
+        return _announced(instance, result.dagster_run, settings)
 
 
-def _outcome(settings: Settings, run_id: str, tag: str, failed_step: str | None, error: str | None) -> Evaluation:
-    folder = ResultsResource().run_folder(run_id)
-    stored = folder.get_json(VERDICT_FILE)
-    key = report_key(tag, run_id)
-    objects = open_objects(settings)
+def _announced(instance: dg.DagsterInstance, run: dg.DagsterRun, settings: Settings) -> Evaluation:
+    """The outcome of an ended run, its card sent. That the card was not delivered takes nothing from the verdict."""
+    results = ResultsResource()
+    notice = notice_of(instance, run, results, settings.dagster_url)
+    card_error = None
+    try:
+        announce_run(instance, run, results)
+    except UserError as error:
+        card_error = str(error)
     return Evaluation(
-        run_id=run_id,
-        model_tag=tag,
-        verdict=None if stored is None else Verdict.from_json(stored),
-        failed_step=failed_step,
-        error=error,
-        report=objects.url(key) if objects.exists(key) else None,
+        run_id=notice.run_id,
+        model_tag=notice.model_tag,
+        verdict=notice.verdict,
+        failed_step=notice.failed_step,
+        error=notice.error,
+        card_error=card_error,
+        report=notice.report_url,
     )
 
 

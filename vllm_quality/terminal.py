@@ -137,6 +137,9 @@ def print_evaluation(console: Console, evaluation: Evaluation) -> None:
             Text(evaluation.verdict.summary),
         )
     if evaluation.error is not None:
-        console.print(Text(f"{evaluation.model_tag}: failed at {evaluation.failed_step}. {evaluation.error}", "red"))
+        where = f" at {evaluation.failed_step}" if evaluation.failed_step else ""
+        console.print(Text(f"{evaluation.model_tag}: failed{where}. {evaluation.error}", "red"))
+    if evaluation.card_error is not None:
+        console.print(Text(f"The card was not delivered. {evaluation.card_error}", "red"))
     if evaluation.report is not None:
         console.print(Text(f"Report: {evaluation.report}"), soft_wrap=True)

@@ -4,6 +4,7 @@ Dagster moves on past a run whose sensor raised, so that a card that Teams did n
 leaves a run status sensor's cursor where it was; that is why `AlertNotSentError` is one (tests: test_sensors.py).
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +17,7 @@ from vllm_quality.alerts.notice import Outcome, RunNotice
 from vllm_quality.alerts.teams import TeamsError
 from vllm_quality.errors import UserError
 from vllm_quality.report.data import report_key
+from vllm_quality.results.audit import write_audit_log
 from vllm_quality.results.publish import VERDICT_FILE
 from vllm_quality.results.resources import ResultsResource, evaluation_id
 from vllm_quality.results.rows import AlertRow
@@ -23,6 +25,8 @@ from vllm_quality.run_tags import IMAGE_DIGEST_TAG, PARTITION_TAG
 from vllm_quality.serving.target import TARGET_FILE, Target
 from vllm_quality.settings import load_settings
 from vllm_quality.verdict.types import Verdict
+
+_log = logging.getLogger(__name__)
 
 _OUTCOMES: dict[dg.DagsterRunStatus, Outcome] = {
     dg.DagsterRunStatus.SUCCESS: "success",
@@ -50,8 +54,29 @@ def announce_run(instance: dg.DagsterInstance, run: dg.DagsterRun, results: Resu
     """
     settings = load_settings()
     notice = notice_of(instance, run, results, settings.dagster_url)
+    _keep_audit_log(instance, notice, results)
     announce(notice, store=_Ledger(results), sender=open_sender(settings), mentions=settings.teams_mentions)
     return notice
+
+
+def _keep_audit_log(instance: dg.DagsterInstance, notice: RunNotice, results: ResultsResource) -> None:
+    """Store what happened in the run. An object store that is away must not keep the card back: it is what failed, then."""
+    events = [
+        {
+            "time": datetime.fromtimestamp(entry.timestamp, UTC).isoformat(),
+            "event": entry.dagster_event_type.value if entry.dagster_event_type else "LOG",
+            "step": entry.step_key,
+            "message": entry.message,
+            "run_id": notice.run_id,
+            "dagster_run_id": notice.dagster_run_id,
+            "model_tag": notice.model_tag,
+        }
+        for entry in instance.all_logs(notice.dagster_run_id)
+    ]
+    try:
+        write_audit_log(results.objects(), notice.dagster_run_id, notice.started_at or datetime.now(UTC), events)
+    except UserError as error:
+        _log.warning("The audit log of run %s was not stored: %s", notice.dagster_run_id, error)
 
 
 @dataclass(frozen=True)

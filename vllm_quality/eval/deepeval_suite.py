@@ -50,7 +50,7 @@ def run_deepeval(
     profile: Profile,
     concurrency: int,
     timeout_s: float,
-    work_folder: Path | None = None,
+    work_folder: Path,
     retry: RetryPolicy | None = None,
     on_progress: Progress | None = None,
 ) -> SuiteResult:

@@ -3,7 +3,6 @@
 import logging
 import os
 from pathlib import Path
-from tempfile import gettempdir
 
 from vllm_quality.errors import UserError
 
@@ -13,9 +12,10 @@ class WorkFolderError(UserError):
 
 
 def prepare_lm_eval(work_folder: Path | None) -> None:
-    """Keep lm-eval to this process and its files to our folder. Call it before the first import of lm_eval.
+    """Keep lm-eval to this process and its files to known places. Call it before the first import of lm_eval.
 
-    work_folder  where Hugging Face's libraries keep what they download; their own place when None or when already set
+    work_folder  where Hugging Face's libraries keep what they download, unless the user has such a place already (which
+                 holds his caches and his token)
     """
     # Its bootstrap would fork one process per CPU, from a process that has threads.
     os.environ["DISABLE_MULTIPROC"] = "1"
@@ -23,14 +23,15 @@ def prepare_lm_eval(work_folder: Path | None) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     _no_bars()
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    if work_folder is not None:
+    own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
+    if work_folder is not None and not own.is_dir():
         os.environ.setdefault("HF_HOME", str(_made(work_folder / "huggingface")))
 
 
-def prepare_deepeval(work_folder: Path | None) -> None:
+def prepare_deepeval(work_folder: Path) -> None:
     """Keep deepeval silent and its files out of the current folder. Call it before the first import of deepeval."""
     _no_bars()
-    folder = _made((work_folder or Path(gettempdir()) / "vllm_quality") / "deepeval")
+    folder = _made(work_folder / "deepeval")
     os.environ["DEEPEVAL_TELEMETRY_OPT_OUT"] = "1"
     os.environ["DEEPEVAL_DISABLE_DOTENV"] = "1"
     os.environ["DEEPEVAL_NO_INSPECT_PROMPT"] = "1"

@@ -1,10 +1,10 @@
 """From lm-eval's result keys ("metric,filter") to metric paths and plain numbers."""
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from vllm_quality.eval.suites import safe_name
 from vllm_quality.eval.task_loader import LoadedTasks
 
 _STDERR = "_stderr"
@@ -14,7 +14,7 @@ def metric_name(metric: str, filter_name: str, filters: int) -> str:
     """The last part of a metric's path; the filter is in it only where the metric has several."""
     base, stderr = (metric.removesuffix(_STDERR), _STDERR) if metric.endswith(_STDERR) else (metric, "")
     name = base if filters <= 1 else f"{base}_{filter_name}"
-    return re.sub(r"[^\w@]", "_", name, flags=re.ASCII) + stderr
+    return "@".join(map(safe_name, name.split("@"))) + stderr  # "pass@1" keeps its sign
 
 
 def as_number(value: object) -> float | None:
@@ -56,7 +56,8 @@ def collect_metrics(step: str, loaded: LoadedTasks, results: Mapping[str, Mappin
     if len(loaded.tasks) > 1 or len(loaded.groups) > 0:
         members = [member for member in [*loaded.groups, *loaded.tasks] if member != name or len(loaded.roots) > 1]
         for member in members:
-            metrics |= {f"{step}/{member}/{metric}": value for metric, value in numbers(results[member]).items()}
+            place = f"{step}/{safe_name(member)}"
+            metrics |= {f"{place}/{metric}": value for metric, value in numbers(results[member]).items()}
     return metrics
 
 

@@ -22,6 +22,11 @@ class SuiteConfigError(UserError):
     """The suites' configuration cannot be used."""
 
 
+def safe_name(name: str) -> str:
+    """A name in the form that assets and metric paths take: ASCII letters, digits and underscores."""
+    return re.sub(r"\W", "_", name, flags=re.ASCII)
+
+
 def _named(entry: object) -> object:
     return {"name": entry} if isinstance(entry, str) else entry
 
@@ -54,7 +59,7 @@ class Suite(BaseModel):
     @property
     def name(self) -> str:
         """The task's name in the form that assets and metric paths take."""
-        return re.sub(r"\W", "_", self.task, flags=re.ASCII)
+        return safe_name(self.task)
 
     @property
     def asset_name(self) -> str:

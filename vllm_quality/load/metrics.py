@@ -43,7 +43,7 @@ def stage_metrics(frame: pl.DataFrame, itl_s: "array[float]", *, open_loop: bool
     ok = frame.filter(pl.col("outcome") == "ok")
     origin = pl.col("due_s") if open_loop else pl.col("sent_s")
     metrics = latency_metrics(ok, origin)
-    metrics |= statistics("itl", pl.Series(np.asarray(itl_s)))
+    metrics |= statistics("itl", itl_s)
     if open_loop and frame.height:
         lag = (frame["dispatched_s"] - frame["due_s"]).to_numpy()
         told = {"mean": lag.mean(), "p99": np.percentile(lag, 99), "max": lag.max()}
@@ -77,13 +77,13 @@ def window_s(frame: pl.DataFrame) -> float:
     return float(end) if isinstance(end, float) else 0.0
 
 
-def statistics(name: str, values: pl.Series) -> dict[str, float]:
+def statistics(name: str, values: "pl.Series | array[float]") -> dict[str, float]:
     """`<name>_mean_s` and the percentiles that so many values have."""
     import numpy as np
 
     if not len(values):
         return {}
-    numbers = values.to_numpy()
+    numbers = np.asarray(values)  # of an array a view: there may be hundreds of millions
     shares = [share for share in _PERCENTILES if len(values) * (100 - share) >= 100]
     found = {f"{name}_mean_s": float(numbers.mean(dtype=np.float64))}
     for share, point in zip(shares, np.percentile(numbers, shares) if shares else (), strict=True):

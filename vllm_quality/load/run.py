@@ -65,7 +65,7 @@ def run_scenario(
     Raises `LoadError` when nothing can be measured: the endpoint is not reached, or refuses the key or the requests. An
     endpoint that goes away during the run ends it early; what was measured is in the result, with its `problem`.
     """
-    target = target_of(endpoint, PATHS[scenario.api], api_key)
+    target = target_of(endpoint, PATHS[scenario.api] if tape is None else tape.path, api_key)
     if scenario.api not in endpoint.capabilities:
         raise LoadError(
             f"{endpoint.base_url} does not answer {PATHS[scenario.api]}, which the scenario {scenario.name!r} asks for; "

@@ -62,7 +62,7 @@ class Target:
         parts = urlsplit(self.base_url)
         lines = [
             f"POST {parts.path.rstrip('/')}{self.path} HTTP/1.1",
-            f"Host: {parts.netloc}",
+            f"Host: {parts.netloc.rpartition('@')[2]}",
             "User-Agent: vllm-quality",
             "Content-Type: application/json",
             "Accept: text/event-stream, application/json",

@@ -14,10 +14,10 @@ _NOT_TAKEN = (400, 422)  # how vLLM and others answer a request with a key they 
 
 
 async def warm_up(client: Client, tape: Tape, offers: list[dict[str, Any]]) -> float:
-    """Send the tape's warm-up requests one after the other; the seconds that the last good one took, 0 without one.
+    """Send the tape's warm-up requests one after the other; the seconds that the last good one took.
 
     The first is sent with each of the offered extras in turn until the endpoint does not refuse them; the client's target
-    keeps those. Raises `LoadError` when the endpoint is not reached or will refuse every request.
+    keeps those. Raises `LoadError` when the endpoint is not reached, will refuse every request, or answers none of these.
     """
     first, *others = tape.warmup
     bare = client.target
@@ -27,17 +27,27 @@ async def warm_up(client: Client, tape: Tape, offers: list[dict[str, Any]]) -> f
         if exchange.status not in _NOT_TAKEN:
             break
     _check(client, exchange, answer)
-    length = _length(exchange, answer)
+    lengths = [_length(exchange, answer)]
     for entry in others:
         exchange, answer = await _ask(client, entry, streaming=tape.streaming)
         _check(client, exchange, answer)
-        length = _length(exchange, answer) or length
-    return length
+        lengths.append(_length(exchange, answer))
+    good = [length for length in lengths if length is not None]
+    if not good:
+        raise LoadError(
+            f"{_url(client)} answered none of {len(lengths)} warm-up requests ({answer.outcome}: {answer.error}); check "
+            "the server's log."
+        )
+    return good[-1]
 
 
-def _length(exchange: Exchange, answer: Answer) -> float:
+def _url(client: Client) -> str:
+    return f"{client.target.base_url}{client.target.path}"
+
+
+def _length(exchange: Exchange, answer: Answer) -> float | None:
     if answer.outcome != "ok" or exchange.end is None or exchange.sent is None:
-        return 0.0
+        return None
     return exchange.end - exchange.sent
 
 
@@ -50,8 +60,8 @@ async def _ask(client: Client, entry: Entry, *, streaming: bool) -> tuple[Exchan
 
 
 def _check(client: Client, exchange: Exchange, answer: Answer) -> None:
-    """A failure that will not pass ends the run here. One that may pass (503, a timeout) is left to the figures."""
-    url = f"{client.target.base_url}{client.target.path}"
+    """A failure that will not pass ends the run here. One that may pass (503, a timeout) does not."""
+    url = _url(client)
     if answer.outcome == "connect_error":
         raise LoadError(f"{url} cannot be reached ({answer.error}); check the address and that the server is up.")
     if exchange.status in (401, 403):

@@ -29,17 +29,15 @@ class _Fact:
 
 
 def render_report(report: ReportData) -> str:
-    """The page as HTML, at most 1 MB: answers, then pictures are left out (and that is said) where it would be more."""
+    """The page as HTML, at most 1 MB: texts, then pictures are left out (and that is said) where it would be more."""
     page = _render(report)
     if len(page.encode()) > MAX_BYTES:
-        report = replace(
-            report, samples={}, warnings=[*report.warnings, "Answers are left out here to keep this page under 1 MB."]
-        )
+        said = [*report.warnings, "The answers' texts are left out here to keep this page under 1 MB."]
+        report = replace(report, texts={}, warnings=said)
         page = _render(report)
     if len(page.encode()) > MAX_BYTES:
-        report = replace(
-            report, requests={}, warnings=[*report.warnings, "Pictures are left out here to keep this page under 1 MB."]
-        )
+        said = [*report.warnings, "Pictures of the requests are left out here to keep this page under 1 MB."]
+        report = replace(report, requests={}, warnings=said)
         page = _render(report)
     return page
 

@@ -10,6 +10,13 @@ from vllm_quality.results.publish import publish_run
 from vllm_quality.results.resources import ResultsResource, evaluation_id
 from vllm_quality.settings import load_settings
 from vllm_quality.verdict.thresholds import load_thresholds
+from vllm_quality.verdict.types import Verdict
+
+_TABLE = dg.TableSchema(
+    [dg.TableColumn(name) for name in ("metric", "status")]
+    + [dg.TableColumn(name, "float") for name in ("current", "baseline")]
+    + [dg.TableColumn(name) for name in ("change", "reason")]
+)
 
 
 def build_results_asset(steps: Sequence[str], measured: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition:
@@ -31,6 +38,7 @@ def build_results_asset(steps: Sequence[str], measured: Sequence[dg.AssetsDefini
         for finding in published.verdict.worst:
             if finding.status != "ok":
                 context.log.warning(f"{finding.metric}: {finding.status}: {finding.reason}")
+        figures = {metric: value for metric, value in published.metrics.items() if not metric.endswith("_stderr")}
         return dg.MaterializeResult(
             metadata={
                 "verdict": published.verdict.status,
@@ -38,28 +46,24 @@ def build_results_asset(steps: Sequence[str], measured: Sequence[dg.AssetsDefini
                 "metrics": len(published.metrics),
                 "worse": sum(finding.status == "worse" for finding in published.verdict.findings),
                 "baseline_runs": len(published.verdict.baseline_runs),
-                "compared": dg.TableMetadataValue(
-                    [
-                        dg.TableRecord(
-                            {
-                                "metric": finding.metric,
-                                "status": finding.status,
-                                "current": finding.current,
-                                "baseline": finding.baseline,
-                                "change": None if finding.change is None else f"{finding.change:+.1%}",
-                                "reason": finding.reason,
-                            }
-                        )
-                        for finding in published.verdict.worst
-                    ],
-                    schema=dg.TableSchema(
-                        [dg.TableColumn(name) for name in ("metric", "status")]
-                        + [dg.TableColumn(name, "float") for name in ("current", "baseline")]
-                        + [dg.TableColumn(name) for name in ("change", "reason")]
-                    ),
-                ),
-                **{metric: value for metric, value in published.metrics.items() if not metric.endswith("_stderr")},
+                "compared": _table(published.verdict),
+                **figures,
             }
         )
 
     return results_asset
+
+
+def _table(verdict: Verdict) -> dg.TableMetadataValue:
+    rows: list[dict[str, str | int | float | bool | None]] = [
+        {
+            "metric": finding.metric,
+            "status": finding.status,
+            "current": finding.current,
+            "baseline": finding.baseline,
+            "change": None if finding.change is None else f"{finding.change:+.1%}",
+            "reason": finding.reason,
+        }
+        for finding in verdict.worst
+    ]
+    return dg.TableMetadataValue([dg.TableRecord(row) for row in rows], schema=_TABLE)

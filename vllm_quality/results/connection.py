@@ -5,6 +5,7 @@ Both give the same clickhouse-connect client. Whatever goes wrong comes out as o
 
 import base64
 import errno
+import fcntl
 import logging
 import re
 from collections.abc import Callable
@@ -100,7 +101,7 @@ class Embedded:
         text = str(error)
         if getattr(error, "code", None) == _NOT_ENOUGH_SPACE or "No space left on device" in text:
             return self._full()
-        if "Cannot lock file" in text:
+        if _is_open_elsewhere(self.folder):
             return ResultsError(
                 f"The results folder {self.folder} is open in a program that is not vllm-quality; close it there."
             )
@@ -172,10 +173,11 @@ class Server:
                 tz_mode="aware",
                 show_clickhouse_errors="scrub",
             )
-        except ClickHouseError:
-            raise
-        except Exception:  # the handshake met something that speaks HTTP but is no ClickHouse
-            raise self._stranger() from None
+        except Exception as error:
+            text = str(error)
+            if isinstance(error, ClickHouseError) and (error.code or error.__cause__ or "HTTP status" in text):
+                raise
+            raise self._stranger() from None  # the handshake met something that speaks HTTP and is no ClickHouse
 
     def _explained(self, error: Exception) -> ResultsError:
         code, text = getattr(error, "code", None), self._scrubbed(str(error))
@@ -241,6 +243,18 @@ def connect(url: str) -> Connection:
         password=unquote(parts.password or ""),
         database=database,
     )
+
+
+def _is_open_elsewhere(folder: Path) -> bool:
+    """Whether another engine holds the folder. It says so on stderr only, but locks its status file as ClickHouse does."""
+    try:
+        with (folder / "status").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _broken_transport(error: Exception) -> str | None:

@@ -1,8 +1,7 @@
 """A small model served by llama.cpp on loopback: what the demo and the tests evaluate.
 
 The server has a process of its own. A failed assertion inside llama.cpp aborts its process, its memory is given back only
-when that ends, and the load client's clocks do not have to share an interpreter with it. By hand:
-`python -m vllm_quality.serving.llama --model FILE.gguf --port 8000` (until end of input or Ctrl-C).
+when that ends, and the load client's clocks do not have to share an interpreter with it.
 """
 
 import importlib.util

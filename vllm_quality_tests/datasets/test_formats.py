@@ -103,7 +103,7 @@ def test_csv_and_parquet_hold_the_same_as_json_lines(tmp_path: Path) -> None:
         name: read_set(write_set(tmp_path, name, content, format=name, columns=COLUMNS)).items
         for name, content in files.items()
     }
-    wanted = [([("user", text)], "yes", ("yes", "no"), {}) for text in texts]
+    wanted: list[Asked] = [([("user", text)], "yes", ("yes", "no"), {}) for text in texts]
     assert {name: [asked(item) for item in items] for name, items in found.items()} == dict.fromkeys(files, wanted)
     assert [item.source_line for item in found["csv"]] == [2, 3, 5]
     assert [item.source_line for item in found["parquet"]] == [1, 2, 3]

@@ -1,6 +1,7 @@
 """The snapshot is asked once, measured by every metric that is meant for it, and no failure becomes a wrong answer."""
 
 import json
+import os
 import random
 import socket
 from collections import Counter
@@ -58,8 +59,19 @@ def right(body: Body) -> str:
 
 
 def run(server: OpenAIServer, frame: pl.DataFrame, **options: Any) -> SuiteResult:
-    defaults: dict[str, Any] = {"judge": None, "metrics_dir": None, "profile": "full", "concurrency": 4, "timeout_s": 5}
-    result = run_deepeval(frame, vllm_at(server.base_url), None, retry=QUICK, **{**defaults, **options})
+    given: dict[str, Any] = {
+        "endpoint": vllm_at(server.base_url),
+        "api_key": None,
+        "judge": None,
+        "metrics_dir": None,
+        "profile": "full",
+        "concurrency": 4,
+        "timeout_s": 5,
+        "work_folder": Path(os.environ["DEEPEVAL_HOME"]),
+        "retry": QUICK,
+        **options,
+    }
+    result = run_deepeval(frame, **given)
     check_samples(result.samples)
     return result
 
@@ -276,13 +288,4 @@ def test_what_cannot_be_asked_is_said(server: OpenAIServer) -> None:
     with pytest.raises(NothingToAskError):
         run(server, snapshot(2).clear())
     with pytest.raises(EndpointError, match="offers no chat"):
-        run_deepeval(
-            snapshot(2),
-            vllm_at(server.base_url, capabilities=("completions",)),
-            None,
-            judge=None,
-            metrics_dir=None,
-            profile="full",
-            concurrency=1,
-            timeout_s=5,
-        )
+        run(server, snapshot(2), endpoint=vllm_at(server.base_url, capabilities=("completions",)))

@@ -4,6 +4,7 @@ import json
 import random
 import socket
 from collections.abc import Callable, Iterable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from vllm_quality.errors import UserError
 from vllm_quality.eval.lm_suite import SuiteError, run_suite
 from vllm_quality.eval.result import SuiteResult
-from vllm_quality.eval.suites import Suite
+from vllm_quality.eval.suites import Suite, load_suites
 from vllm_quality.eval.token_scores import common_prefix
 from vllm_quality.results.rows import check_samples
 from vllm_quality.serving.endpoint import Endpoint, EndpointError
@@ -27,6 +28,7 @@ from vllm_quality_tests.eval.task_files import (
 )
 from vllm_quality_tests.servers.openai_api import Body, Fault, OpenAIServer, logprob, tokenize
 
+CONFIGS = Path(str(files("vllm_quality"))) / "configs"
 TAKE = {"function": "take_first"}
 LLAMA = {"engine": "llama.cpp", "engine_version": "b9000", "capabilities": ("chat", "completions")}
 
@@ -285,6 +287,25 @@ def test_a_group_counts_as_it_says_and_its_members_are_kept(tmp_path: Path, serv
         assert result.metrics["eval/sums_all/items_count"] == 10
         assert result.samples.height == 10  # "0 + 0" and "1 + 1" are in both tasks, and are items of their own
         assert "eval/sums_all/few/exact_match" in result.details["not judged"]
+
+
+def test_a_tag_counts_each_item_once(tmp_path: Path, server: OpenAIServer) -> None:
+    server.answer = lambda body: "2" if asking_about(1)(body) else "wrong"
+    write_answer_task(tmp_path, "few", items=2, tag="tagged")
+    write_answer_task(tmp_path, "many", items=8, tag="tagged")
+    result = run(tmp_path, vllm_at(server.base_url), "tagged")
+    assert result.metrics["eval/tagged/exact_match"] == pytest.approx(2 / 10)
+    assert result.metrics["eval/tagged/many/exact_match"] == pytest.approx(1 / 8)
+
+
+@pytest.mark.parametrize("suite", load_suites(CONFIGS / "evalchemy.json"), ids=lambda suite: suite.name)
+def test_the_packaged_suites_run_on_any_chat_endpoint(suite: Suite, server: OpenAIServer, tmp_path: Path) -> None:
+    server.answer = lambda body: "…"
+    endpoint = vllm_at(server.base_url, **LLAMA)
+    result = run_suite(suite, endpoint, None, profile="smoke", concurrency=4, timeout_s=5, work_folder=tmp_path)
+    assert result.problem is None
+    assert result.details["not judged"] == []
+    assert 0 < result.metrics[f"{suite.step}/items_count"] <= 60
 
 
 def test_several_filters_and_pairs_and_unknown_metrics(tmp_path: Path, server: OpenAIServer) -> None:

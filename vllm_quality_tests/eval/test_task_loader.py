@@ -33,6 +33,14 @@ def test_a_group_brings_its_tasks(tmp_path: Path) -> None:
     assert [root.name for root in loaded.roots] == ["everything"]
 
 
+def test_a_tag_stands_for_its_tasks(tmp_path: Path) -> None:
+    write_answer_task(tmp_path, "one", tag="sums_of_all")
+    write_answer_task(tmp_path, "two", tag="sums_of_all")
+    loaded = load_tasks(Suite(name="sums_of_all", include_path=tmp_path))
+    assert [root.task_name for root in loaded.roots] == ["one", "two"]
+    assert loaded.groups == {}
+
+
 def test_an_unknown_name_is_answered_with_the_nearest_and_with_files_that_could_not_be_read(tmp_path: Path) -> None:
     write_choice_task(tmp_path)
     (tmp_path / "broken.yaml").write_text("task: [unclosed", encoding="utf-8")

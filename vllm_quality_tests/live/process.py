@@ -4,11 +4,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vllm_quality_tests.live.cache import cache_folder, child_environment, tail
+from vllm_quality_tests.live.cache import Command, cache_folder, child_environment, tail
 
 _PAUSE_S = 0.2
 
@@ -20,7 +20,7 @@ class ServerError(Exception):
 @contextmanager
 def running(
     name: str,
-    command: Sequence[str | Path],
+    command: Command,
     *,
     ready: Callable[[], bool],
     timeout_s: float,

@@ -12,7 +12,7 @@ import httpx
 import yaml
 
 from vllm_quality_tests.dagster_dev import free_port
-from vllm_quality_tests.live.cache import cache_folder, child_environment, tail
+from vllm_quality_tests.live.cache import Command, cache_folder, child_environment, tail
 from vllm_quality_tests.live.oci_image import write_image
 from vllm_quality_tests.live.process import ServerError, running
 from vllm_quality_tests.live.programs import RegistryPrograms, ensure_registry, ensure_s3
@@ -53,8 +53,15 @@ def vllm_server(
     """
     chosen = port or free_port()
     base_url = f"http://127.0.0.1:{chosen}"
-    command: list[str | Path] = [ensure_vllm() / "vllm", "serve", model, "--host=127.0.0.1", f"--port={chosen}"]
-    command += [f"--served-model-name={served_name}", f"--max-model-len={max_model_len}", *_VLLM_ARGUMENTS]
+    chosen_arguments = [f"--served-model-name={served_name}", f"--max-model-len={max_model_len}", *_VLLM_ARGUMENTS]
+    command: Command = [
+        ensure_vllm() / "vllm",
+        "serve",
+        model,
+        "--host=127.0.0.1",
+        f"--port={chosen}",
+        *chosen_arguments,
+    ]
     environment = {**_VLLM_ENVIRONMENT, "VLLM_CACHE_ROOT": str(cache_folder() / "vllm-state")}
     with running(
         f"vllm-{model.name}",
@@ -119,7 +126,7 @@ def oci_registry(*, login: bool = False, timeout_s: float = 30) -> Iterator[Regi
             (Path(folder) / "htpasswd").write_text(_HTPASSWD, encoding="ascii")
             config["auth"] = {"htpasswd": {"realm": "live", "path": f"{folder}/htpasswd"}}
         (Path(folder) / "config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
-        command = [programs.server, "serve", f"{folder}/config.yml"]
+        command: Command = [programs.server, "serve", f"{folder}/config.yml"]
         ready = lambda: _answers(f"http://{host}/v2/", 401 if login else 200)  # noqa: E731
         with running("registry", command, ready=ready, timeout_s=timeout_s):
             yield Registry(host, programs, _USER, _PASSWORD) if login else Registry(host, programs)
@@ -166,16 +173,15 @@ def s3_server(bucket: str = "llm-eval-ds", *, timeout_s: float = 90) -> Iterator
                     socket.unlink(missing_ok=True)
 
 
-def _weed(weed: Path, folder: str, ports: Sequence[int]) -> list[str | Path]:
+def _weed(weed: Path, folder: str, ports: Sequence[int]) -> Command:
     services = ("s3", "master", "volume", "filer")
     named = [f"-{name}.port={port}" for name, port in zip(services, ports[:4], strict=True)]
     named += [f"-{name}.port.grpc={port}" for name, port in zip(services, ports[4:], strict=True)]
-    return [
-        *(weed, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *named),
-        *("-s3", f"-s3.config={folder}/s3.json", "-s3.port.iceberg=0", "-s3.port.lance=0"),
-        # It reports home unless told not to; and alone it need not wait ten seconds for other candidates.
-        *("-master.telemetry=false", "-master.electionTimeout=1s", "-volume.max=20"),
-    ]
+    loopback = [f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *named]
+    s3 = ["-s3", f"-s3.config={folder}/s3.json", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    # It reports home unless told not to; and alone it need not wait ten seconds for other candidates.
+    master = ["-master.telemetry=false", "-master.electionTimeout=1s"]
+    return [weed, "server", *loopback, *s3, *master, "-volume.max=20"]
 
 
 def _takes_objects(server: S3) -> bool:

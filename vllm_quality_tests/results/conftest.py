@@ -10,7 +10,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from vllm_quality.results.database import ResultStore
 from vllm_quality.results.objects import FileObjects, ObjectStore
 from vllm_quality.results.s3_objects import S3Objects
 from vllm_quality_tests.servers.clickhouse_http import running
@@ -28,12 +27,6 @@ def embedded_url(tmp_path_factory: pytest.TempPathFactory) -> str:
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running(tmp_path_factory.mktemp("server"), "us er", PASSWORD) as url:
         yield url
-
-
-@pytest.fixture(params=["embedded", "server"])
-def store(request: pytest.FixtureRequest) -> ResultStore:
-    """The tables, which tests share: a test works on runs and tags of its own."""
-    return ResultStore(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.fixture
@@ -71,13 +64,12 @@ def s3_bucket(s3_endpoint: str, aws: None) -> str:
     return bucket
 
 
-@pytest.fixture(params=["file", "s3", "s3 with prefix"])
+@pytest.fixture(params=["file", "s3"])
 def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "file":
         return FileObjects(tmp_path / "objects")
     bucket = request.getfixturevalue("s3_bucket")
-    prefix = "team/a" if request.param.endswith("prefix") else ""
-    return S3Objects(bucket, prefix, request.getfixturevalue("s3_endpoint"))
+    return S3Objects(bucket, "team/a", request.getfixturevalue("s3_endpoint"))
 
 
 @pytest.fixture

@@ -41,9 +41,11 @@ def answering(status: int, body: str, code: str = "") -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield f"http://me:hush-hush@127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://me:hush-hush@127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def sentence(url: str) -> str:
@@ -167,8 +169,10 @@ def test_a_full_disk_is_told_and_keeps_what_was_stored(small_disk: Path, run_id:
 def test_a_folder_open_in_a_foreign_program_is_told(tmp_path: Path) -> None:
     hold = f"import chdb, time; handle = chdb.connect({str(tmp_path / 'results')!r}); print('held', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True) as program:
-        assert program.stdout is not None
-        assert program.stdout.readline() == "held\n"
-        assert "open in a program that is not vllm-quality" in sentence(f"chdb://{tmp_path}/results")
-        program.kill()
+        try:
+            assert program.stdout is not None
+            assert program.stdout.readline() == "held\n"
+            assert "open in a program that is not vllm-quality" in sentence(f"chdb://{tmp_path}/results")
+        finally:
+            program.kill()
     assert ResultStore(f"chdb://{tmp_path}/results").runs(limit=1) == []

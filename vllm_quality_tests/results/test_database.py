@@ -1,5 +1,6 @@
 """The results store behaves the same on the embedded engine and on a server: what is written again replaces."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -13,6 +14,23 @@ from polars.testing import assert_frame_equal
 from vllm_quality.results.database import ResultsError, ResultStore
 from vllm_quality.results.rows import REQUEST_SCHEMA, SAMPLE_SCHEMA, AlertRow, ResultRow, RunRow
 from vllm_quality_tests.results.samples import NOON, requests_frame, result_rows, run_row, samples_frame
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _engine_stays_up(embedded_url: str) -> Iterator[None]:
+    """A second handle on the engine costs a seventh of starting it; the behaviour is the same."""
+    import chdb
+
+    handle = chdb.connect(embedded_url.removeprefix("chdb://"))
+    yield
+    handle.close()
+
+
+@pytest.fixture(params=["embedded", "server"])
+def store(request: pytest.FixtureRequest) -> ResultStore:
+    """The tables, which tests share: a test works on runs and tags of its own."""
+    return ResultStore(request.getfixturevalue(f"{request.param}_url"))
+
 
 fewer = settings(
     max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -72,14 +72,13 @@ def launch(
     """Create a run as the UI's "re-execute" does (`DagsterInstance.create_reexecuted_run`)."""
     keys = None if selection is None else frozenset(dg.AssetKey(name) for name in selection)
     job = evaluate_job() if keys is None else evaluate_job().get_subset(asset_selection=keys)
-    run = instance.create_run_for_job(
+    return instance.create_run_for_job(
         job,
         parent_run_id=parent.run_id,
         root_run_id=parent.root_run_id or parent.run_id,
         asset_selection=keys,
         tags={f"dagster/{name}": value for name, value in tags.items()},
     )
-    return run
 
 
 def test_a_first_run_is_an_evaluation(instance: dg.DagsterInstance) -> None:
