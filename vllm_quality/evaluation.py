@@ -18,10 +18,12 @@ from vllm_quality.alerts.sensors import announce_run, notice_of
 from vllm_quality.errors import UserError
 from vllm_quality.partitions import model_tags
 from vllm_quality.results.resources import ResultsResource, evaluation_id
-from vllm_quality.run_tags import ENDPOINT_TAG, EVALUATION_TAG, PARTITION_TAG
+from vllm_quality.run_tags import ENDPOINT_TAG, EVALUATION_TAG, PARTITION_TAG, STARTED_BY_TAG
 from vllm_quality.serving.endpoint import EndpointError, endpoint_name, resolve_base_url
 from vllm_quality.settings import Settings, SettingsError, load_settings
 from vllm_quality.verdict.types import Verdict
+
+_FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,17 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
+def _lock(settings: Settings, what: str) -> FileLock:
+    """A lock that the operating system takes from a process that dies."""
+    folder = settings.home / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{sha256(what.encode()).hexdigest()[:16]}.lock", timeout=0)
+
+
 @contextmanager
 def _endpoint_to_itself(settings: Settings, name: str) -> Iterator[None]:
     """Hold the endpoint: two evaluations at once would measure each other."""
-    folder = settings.home / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{sha256(name.encode()).hexdigest()[:16]}.lock", timeout=0)
+    lock = _lock(settings, f"endpoint {name}")
     try:
         lock.acquire()
     except Timeout:
@@ -93,6 +100,20 @@ def _endpoint_to_itself(settings: Settings, name: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _bury_dead_runs(instance: dg.DagsterInstance, settings: Settings) -> None:
+    """End the runs of this command whose process is gone. Nobody else does, and they would hold their pools for ever."""
+    unfinished = [status for status in dg.DagsterRunStatus if status not in _FINISHED]
+    for run in instance.get_runs(dg.RunsFilter(statuses=unfinished, tags={STARTED_BY_TAG: "cli"})):
+        lock = _lock(settings, f"run {run.run_id}")
+        try:
+            lock.acquire()
+        except Timeout:
+            continue  # it lives
+        lock.release()
+        instance.report_run_failed(run, "The process of this run is gone; `vllm-quality evaluate --resume` goes on.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 @contextmanager
@@ -122,7 +143,7 @@ def evaluate(
     """Materialize `evaluate_release` for a tag here and now, and announce the outcome.
 
     overrides  of base_url, model and profile, over the settings
-    resume     go on with the tag's newest evaluation that did not finish: what it stored is not measured again
+    resume     go on with the tag's newest evaluation: what it stored is not measured again
     """
     from vllm_quality.definitions import defs
 
@@ -131,12 +152,16 @@ def evaluate(
         raise EndpointError("No endpoint is given; use --base-url or set VLLM_QUALITY_BASE_URL.")
     name = endpoint_name(resolve_base_url(settings.base_url, tag))
     with _endpoint_to_itself(settings, name):
-        tags = {ENDPOINT_TAG: name}
+        _bury_dead_runs(instance, settings)
+        tags = {ENDPOINT_TAG: name, STARTED_BY_TAG: "cli"}
         if resume:
-            tags[EVALUATION_TAG] = _unfinished(instance, tag)
+            last = _last_run(instance, tag)
+            if last.status is dg.DagsterRunStatus.SUCCESS:
+                return _announced(instance, last, settings)  # its process may have died before the card was sent
+            tags[EVALUATION_TAG] = evaluation_id(instance, last)
         instance.add_dynamic_partitions(str(model_tags.name), [tag])
         run_id = dagster_run_id or str(uuid.uuid4())
-        with _noise_to(settings.home / "logs" / f"{run_id}.log"):
+        with _lock(settings, f"run {run_id}"), _noise_to(settings.home / "logs" / f"{run_id}.log"):
             result = defs.resolve_job_def("evaluate_release").execute_in_process(
                 partition_key=tag,
                 instance=instance,
@@ -171,11 +196,10 @@ def _announced(instance: dg.DagsterInstance, run: dg.DagsterRun, settings: Setti
     )
 
 
-def _unfinished(instance: dg.DagsterInstance, tag: str) -> str:
-    """The evaluation to go on with. Runs that still count as started are ended: we hold their endpoint, so they are dead."""
+def _last_run(instance: dg.DagsterInstance, tag: str) -> dg.DagsterRun:
     runs = instance.get_runs(dg.RunsFilter(job_name="evaluate_release", tags={PARTITION_TAG: tag}), limit=1)
-    if not runs or runs[0].status is dg.DagsterRunStatus.SUCCESS:
-        raise UserError(f"{tag} has no unfinished evaluation to resume; leave --resume out.")
+    if not runs:
+        raise UserError(f"{tag} was never evaluated here, so there is nothing to resume; leave --resume out.")
     if not runs[0].is_finished:
-        instance.report_run_failed(runs[0], "The process of this run is gone; it was resumed from the command line.")
-    return evaluation_id(instance, runs[0])
+        raise UserError(f"The evaluation of {tag} is still under way (run {runs[0].run_id}); wait for it to end.")
+    return runs[0]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import dagster as dg
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -64,19 +64,15 @@ class _RunView:
             step.state = "done" if event.event_type is dg.DagsterEventType.STEP_SUCCESS else "failed"
             step.ended = entry.timestamp
 
-    def __rich__(self) -> Table:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         table = Table.grid(padding=(0, 2))
-        for _ in range(4):
-            table.add_column(no_wrap=True, overflow="ellipsis")
-        for name, step in self._steps.items():
+        steps = dict(self._steps)
+        room = max(0, options.max_width - max(map(len, steps), default=0) - 20)
+        for name, step in steps.items():
             seconds = (step.ended or time.time()) - step.started
-            table.add_row(
-                Text.from_markup(_MARKS[step.state]),
-                name,
-                Text(f"{seconds:.1f} s", justify="right"),
-                Text(step.note, "dim"),
-            )
-        return table
+            mark, note = Text.from_markup(_MARKS[step.state]), Text(step.note[:room], "dim", no_wrap=True)
+            table.add_row(mark, Text(name, no_wrap=True), Text(f"{seconds:.1f} s", justify="right", no_wrap=True), note)
+        yield table
 
 
 @contextmanager

@@ -8,7 +8,8 @@ import dagster as dg
 import pytest
 import yaml
 
-from vllm_quality.serving.coordinator import ENDPOINT_TAG, EndpointRunCoordinator
+from vllm_quality.run_tags import ENDPOINT_TAG
+from vllm_quality.serving.coordinator import EndpointRunCoordinator
 
 ROOT = Path(__file__).parents[1]
 

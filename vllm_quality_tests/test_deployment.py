@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import dagster as dg
-import kubernetes_validate
 import pytest
 
 from vllm_quality.deployment import K8S_CONFIG_TAG, KIND_TAG, StepKind, build_executor, step_tags
@@ -21,6 +20,7 @@ KINDS = get_args(StepKind)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_step_tags_are_read_by_dagster_k8s_and_make_a_valid_job(kind: StepKind) -> None:
+    import kubernetes_validate
     from dagster_k8s.job import DagsterK8sJobConfig, construct_dagster_k8s_job, get_user_defined_k8s_config
     from kubernetes.client import ApiClient
 

@@ -48,7 +48,7 @@ class Asking:
     """How an endpoint is asked: where, with which key, how many at once, how long and how often."""
 
     endpoint: Endpoint
-    api_key: str | None
+    api_key: str | None = field(repr=False)
     concurrency: int
     timeout_s: float
     retry: RetryPolicy
@@ -117,7 +117,8 @@ def _read(answer: Mapping[str, Any], stop: Sequence[str]) -> Answer:
         status = "ok" if isinstance(text, str) else "model_error"
     error = None if isinstance(text, str) else "the answer's content is null"
     counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    return Answer(_cut(text or "", stop), status, finish, *counts, error)
+    sound = (text or "").encode("utf-8", "replace").decode()  # JSON can hold half a surrogate pair, UTF-8 cannot
+    return Answer(_cut(sound, stop), status, finish, *counts, error)
 
 
 def _cut(text: str, stop: Sequence[str]) -> str:

@@ -117,7 +117,7 @@ class ModelClient:
         """
         if self.gave_up is not None:
             raise RequestFailedError(self.gave_up)
-        content = json.dumps(body, ensure_ascii=False).encode()
+        content = json.dumps(body).encode()  # escaped: half a surrogate pair has no UTF-8
         try:
             async for attempt in self._retry.retrying():
                 with attempt:

@@ -20,6 +20,7 @@ def prepare_lm_eval(work_folder: Path | None) -> None:
     # Its bootstrap would fork one process per CPU, from a process that has threads.
     os.environ["DISABLE_MULTIPROC"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"  # a request to s3.amazonaws.com for every set, local ones included
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     _no_bars()
     logging.getLogger("lm_eval").setLevel(logging.ERROR)

@@ -8,7 +8,7 @@ from typing import Any
 from vllm_quality.eval.answers import Answer, Status
 from vllm_quality.eval.lm_endpoint import Log
 from vllm_quality.eval.lm_metrics import as_number, metric_name
-from vllm_quality.eval.result import hash_of
+from vllm_quality.eval.result import hash_of, in_short
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class ScoringGuard:
         try:
             return self._score(doc, results)
         except Exception as error:  # a task's scoring is code of its own, and one odd answer must not end the suite
-            self.errors[key_of(doc)] = f"the task's scoring failed: {type(error).__name__}: {error}"[:300]
+            self.errors[key_of(doc)] = f"the task's scoring failed ({in_short(error)})"
             return {}
 
 

@@ -1,5 +1,7 @@
 """One lm-eval suite on one endpoint: from a line of `evalchemy.json` to scores, samples and whether to trust them."""
 
+import json
+import re
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -18,6 +20,7 @@ from vllm_quality.eval.result import (
     count_metrics,
     find_problem,
     hash_of,
+    in_short,
     not_judged,
     samples_frame,
     texts_frame,
@@ -28,6 +31,9 @@ from vllm_quality.serving.endpoint import Endpoint, EndpointError
 from vllm_quality.settings import Profile
 
 _BOOTSTRAPS = 200  # for metrics that are no mean: their standard error is then right to about 5 %
+
+_SCORING = ("metric_list", "filter_list", "process_results")
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of a function that has no source: another one in every process
 
 
 class SuiteError(UserError):
@@ -134,28 +140,37 @@ def _how(suite: Suite, loaded: LoadedTasks, endpoint: Endpoint) -> Mode:
 def _evaluate(
     suite: Suite, loaded: LoadedTasks, asking: Asking, log: Log, chosen: dict[str, list[int] | None], *, chat: bool
 ) -> dict[str, Any]:
-    from lm_eval import simple_evaluate
+    # Not `simple_evaluate`: it starts git to describe the folder that it happens to run in.
+    from lm_eval import evaluate
 
+    for task in loaded.tasks.values():
+        _set_examples(task, suite.num_fewshot)
     try:
-        found: dict[str, Any] = simple_evaluate(
-            model=make_lm(asking, log, chat=chat),
-            tasks=list(loaded.roots),
-            task_manager=loaded.manager,
-            num_fewshot=suite.num_fewshot,
+        found: dict[str, Any] = evaluate(
+            make_lm(asking, log, chat=chat),
+            {"tasks": loaded.tasks, "groups": loaded.groups},
             samples={name: positions for name, positions in chosen.items() if positions is not None} or None,
             apply_chat_template=chat,
+            fewshot_as_multiturn=True,
             bootstrap_iters=_BOOTSTRAPS,
-            use_cache=None,  # lm-eval's cache does not know the model: a second release would get the first one's answers
+            cache_requests=False,
             log_samples=True,
-            fewshot_random_seed=SEED,
         )
     except UserError:
         raise
     except Exception as error:  # prompts, filters and aggregations are the task's own code
         raise SuiteError(
-            f"Suite {suite.task!r} broke off in lm-eval ({type(error).__name__}: {error}); check the task's file."
+            f"Suite {suite.task!r} broke off in lm-eval ({in_short(error)}); check the task's file."
         ) from error
     return found
+
+
+def _set_examples(task: Any, wanted: int | None) -> None:
+    """lm-eval's own rule: the wanted number, but a task that says 0 itself keeps to that. The examples are seeded."""
+    given = task.get_config("num_fewshot")
+    if given is None or (wanted is not None and given != 0):
+        task.set_config("num_fewshot", wanted or 0)
+    task.set_fewshot_seed(seed=SEED)
 
 
 def _comparable(
@@ -174,7 +189,7 @@ def _comparable(
         requests = [[request.idx, *request.args] for request in task.instances]
         tasks[name] = {
             "version": str(found["versions"][name]),
-            "scoring": [config.get(key) for key in ("metric_list", "filter_list", "process_results")],
+            "scoring": _ADDRESS.sub("", json.dumps([config.get(key) for key in _SCORING], sort_keys=True, default=str)),
             "requests": hash_of(requests),
         }
     items = [[outcome.item_hash, outcome.prompt_hash, outcome.target_hash] for outcome in outcomes]

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from vllm_quality.errors import UserError
+from vllm_quality.eval.result import in_short
 
 PACKAGED_METRICS = Path(str(files("vllm_quality"))) / "eval" / "deepeval_tests" / "metrics"
 _MODULES = "vllm_quality_metrics"
@@ -47,7 +48,7 @@ class MetricClass:
             return self.cls(model=judge) if self.needs_judge else self.cls()
         except Exception as error:  # an operator's own code
             raise MetricRegistryError(
-                f"{self.file}: {self.cls.__name__} cannot be made ({type(error).__name__}: {error}); give its arguments "
+                f"{self.file}: {self.cls.__name__} cannot be made ({in_short(error)}); give its arguments "
                 "defaults, all but `model`."
             ) from error
 
@@ -58,7 +59,7 @@ class MetricClass:
             return says is None or bool(says(case))
         except Exception as error:  # an operator's own code
             raise MetricRegistryError(
-                f"{self.file}: applies_to of {self.cls.__name__} failed ({type(error).__name__}: {error}); it must be a "
+                f"{self.file}: applies_to of {self.cls.__name__} failed ({in_short(error)}); it must be a "
                 "staticmethod that takes any test case."
             ) from error
 
@@ -111,7 +112,7 @@ def _import(file: Path) -> ModuleType:
     except (Exception, SystemExit) as error:  # an operator's own code
         del sys.modules[name]
         raise MetricRegistryError(
-            f"{file} cannot be imported ({type(error).__name__}: {error}); correct it or take it out of the folder."
+            f"{file} cannot be imported ({in_short(error)}); correct it or take it out of the folder."
         ) from error
     return module
 

@@ -42,6 +42,11 @@ class SuiteResult:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+def in_short(error: BaseException) -> str:
+    """An error of somebody else's code as part of one sentence."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
 def hash_of(value: object) -> str:
     """SHA-256 of a value's canonical JSON; what JSON does not know counts by its text."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)

@@ -1,6 +1,7 @@
 """lm-eval's tasks by name: ours and the operator's first, the 14,000 of lm-eval only where one of them is meant."""
 
 import random
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from vllm_quality.errors import UserError
+from vllm_quality.eval.result import in_short
 from vllm_quality.eval.suites import Suite
 
 PACKAGED_TASKS = Path(str(files("vllm_quality"))) / "eval" / "tasks"
 _SEED = 1234
+_NAMED = re.compile(r"""^ *["']?(?:task|group|tag)["']?: *["']?([^\s"',\[{#]+)""", re.MULTILINE)
 _SCORED_BY_LOGLIKELIHOOD = {"loglikelihood", "loglikelihood_rolling", "multiple_choice"}
 
 
@@ -29,7 +32,6 @@ class LoadedTasks:
     groups  every group in it, by name
     """
 
-    manager: Any
     roots: Sequence[Any]
     tasks: dict[str, Any]
     groups: dict[str, Any]
@@ -57,12 +59,12 @@ def load_tasks(suite: Suite) -> LoadedTasks:
         loaded = manager.load([suite.task])
     except Exception as error:  # task files run code of their own
         raise TaskError(
-            f"Suite {suite.task!r}: its task or data set cannot be loaded ({_short(error)}); check the task's file and "
+            f"Suite {suite.task!r}: its task or data set cannot be loaded ({in_short(error)}); check the task's file and "
             "the access to its data (the Hugging Face hub, or the file it names)."
         ) from error
     groups = loaded.get("groups") or {}
     roots = [groups[suite.task]] if suite.task in groups else list(loaded["tasks"].values())
-    return LoadedTasks(manager, roots, dict(loaded["tasks"]), dict(groups))
+    return LoadedTasks(roots, dict(loaded["tasks"]), dict(groups))
 
 
 def _manager(name: str, places: Sequence[Path]) -> Any:
@@ -71,10 +73,11 @@ def _manager(name: str, places: Sequence[Path]) -> Any:
     local = lm_eval.tasks.TaskManager(include_path=[str(place) for place in places], include_defaults=False)
     if name in local.task_index and _is_complete(local, name):
         return local
-    theirs = sorted(Path(lm_eval.tasks.__file__).parent.glob("**/*.yaml"))
-    if not any(name.encode() in path.read_bytes() for path in theirs):  # a fifth of the price of their index
-        stems = {path.stem for path in theirs} | {path.parent.name for path in theirs}
-        raise _unknown(name, {*local.all_tasks, *stems}, places)
+    files_of_lm_eval = Path(lm_eval.tasks.__file__).parent.glob("**/*.yaml")
+    theirs = [path.read_text(encoding="utf-8", errors="replace") for path in files_of_lm_eval]
+    if not any(name in text for text in theirs):  # a fifth of the price of their index
+        names = {found for text in theirs for found in _NAMED.findall(text)}
+        raise _unknown(name, names | set(local.all_tasks), places)
     everything = _everything(tuple(places))
     if name not in everything.task_index:
         raise _unknown(name, everything.all_tasks, places)
@@ -87,7 +90,7 @@ def _unknown(name: str, known: Iterable[str], places: Sequence[Path]) -> TaskErr
 
     close = [match for match, _, _ in extract(name, sorted(known), scorer=ratio, limit=5, score_cutoff=60)]
     hint = f"the nearest are {', '.join(close)}" if close else "no task has a name like it"
-    broken = [f"{path.name} cannot be read ({_short(error)})" for path, error in _broken_files(places)]
+    broken = [f"{path.name} cannot be read ({in_short(error)})" for path, error in _broken_files(places)]
     return TaskError(f"There is no task {name!r}; {'; '.join([hint, *broken])}.")
 
 
@@ -119,7 +122,3 @@ def _broken_files(places: Sequence[Path]) -> Iterator[tuple[Path, Exception]]:
                 load_yaml(path, resolve_func=False)
             except Exception as error:  # whatever a YAML file can do wrong
                 yield path, error
-
-
-def _short(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

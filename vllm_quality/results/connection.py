@@ -37,6 +37,8 @@ _ACCESS_DENIED = 497
 _BUSY = ("429", "502", "503", "504")  # the answers of a proxy whose ClickHouse is away for a moment
 _NOT_LET_IN = (192, 193, 194, 516)  # unknown user, wrong password, required password, authentication failed
 
+_SET_ANOTHER = f"set {VARIABLE} or VLLM_QUALITY_HOME to another."
+
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -101,7 +103,7 @@ class Embedded:
         text = str(error)
         if getattr(error, "code", None) == _NOT_ENOUGH_SPACE or "No space left on device" in text:
             return self._full()
-        if _is_open_elsewhere(self.folder):
+        if "Unable to open" in text and _is_open_elsewhere(self.folder):
             return ResultsError(
                 f"The results folder {self.folder} is open in a program that is not vllm-quality; close it there."
             )
@@ -111,9 +113,6 @@ class Embedded:
         return ResultsError(
             f"There is no space left for the results folder {self.folder}; free some, then run this again."
         )
-
-
-_SET_ANOTHER = f"set {VARIABLE} or VLLM_QUALITY_HOME to another."
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class LlamaOptions:
     chat_template    Jinja text instead of the model's own; None leaves that in place
     run_share        share of the time the server may run, as under a container's CPU limit: at 0.3 all it does,
                      decoding included, takes about 3.3 times as long
-    threads          computing threads; None: one per core
+    threads          computing threads; None: one per core, four at most
     """
 
     model: Path

@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--run-share", type=float, default=1.0)
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--tokens-per-slot", type=int, default=2048)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=min(4, len(os.sched_getaffinity(0))))
     options = parser.parse_args(arguments)
 
     # Read when libgomp is loaded. Its threads otherwise wait for each other in busy loops, and decoding gets 20 times
@@ -39,10 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
     if throttle is not None:
         os.write(throttle, b"!")
     print(server.listening_address, file=answers, flush=True)
-    try:
-        while sys.stdin.buffer.read(4096):
-            pass
-    except KeyboardInterrupt:
+    # llama.cpp's threads may be the ones to get a Ctrl-C, and Python's handler would wait for this one.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    while sys.stdin.buffer.read(4096):
         pass
 
 
@@ -60,6 +59,7 @@ def _start(options: argparse.Namespace) -> Any:
     params.cpuparams_batch.n_threads = options.threads
     params.endpoint_metrics = True
     params.webui = False
+    params.cache_ram_mib = 0  # by default 8 GB of earlier prompts
     # Any text, but only text: without a grammar a chat answer with a broken UTF-8 sequence ends in HTTP 500
     # (ggml-org/llama.cpp#27543), and small models break Korean often.
     params.sampling.grammar = "root ::= .*"
@@ -77,6 +77,8 @@ def _fork_throttle(run_share: float) -> int:
         os.close(go)
         return ready
     try:
+        # Ctrl-C is for the server: whoever stops it must be there to continue it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.close(ready)
         os.closerange(0, 3)
         started = os.read(go, 1)

@@ -70,3 +70,12 @@ def test_a_begun_answer_is_gone_on_with(server: OpenAIServer) -> None:
     answer(server, begun)
     (body,) = server.sent_to("/v1/chat/completions")
     assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
+
+
+def test_half_a_surrogate_pair_breaks_nothing_on_either_way(server: OpenAIServer) -> None:
+    server.answer = lambda body: "half \ud83d a pair"
+    assert answer(server, [{"role": "user", "content": "half \ud83d a pair"}]).text == "half ? a pair"
+
+
+def test_the_key_is_in_no_repr() -> None:
+    assert "sk-secret" not in repr(Asking(vllm_at("http://host"), "sk-secret", 1, 5, QUICK))

@@ -217,6 +217,25 @@ def test_scores_are_comparable_only_under_equal_conditions(tmp_path: Path, serve
     assert len({plain, *others}) == 6
 
 
+def test_a_scoring_without_source_is_the_same_in_every_process(tmp_path: Path, server: OpenAIServer) -> None:
+    server.answer = add_up
+    code = (
+        "class Scorer:\n"
+        "    def __call__(self, doc, results):\n"
+        "        return {'exact_match': float(results[0] == doc['answer'])}\n\n\n"
+        "score = Scorer()\n"
+    )
+    write_answer_task(tmp_path)
+    task = tmp_path / "sums.yaml"
+    task.write_text(task.read_text(encoding="utf-8") + "process_results: !function scorer.score\n", encoding="utf-8")
+    found = []
+    for comment in ("# once", "# twice"):  # lm-eval loads a changed file anew, to another address
+        (tmp_path / "scorer.py").write_text(code + comment, encoding="utf-8")
+        found.append(run(tmp_path, vllm_at(server.base_url)))
+    assert found[0].metrics["eval/sums/exact_match"] == 1.0
+    assert found[0].comparable == found[1].comparable
+
+
 def test_a_limit_draws_the_same_items_wherever_they_stand(tmp_path: Path, server: OpenAIServer) -> None:
     server.answer = add_up
     write_answer_task(tmp_path / "a", items=30)

@@ -4,7 +4,6 @@
 |-----------------|------------------------------------------------------------------------------------------|
 | `models`        | folders of the good and of the noisy model, for `servers.vllm_server`                    |
 | `vllm`          | base URL of vLLM serving the good model as "smollm2"                                     |
-| `noisy_vllm`    | base URL of a second vLLM, serving the noisy model under the same name                   |
 | `registry`      | an empty OCI registry: `registry.host`, `registry.push(tag, content)`                    |
 | `s3`            | an S3 server with an empty bucket; `s3.environment` holds its credentials                |
 | `clickhouse`    | results URL of a ClickHouse HTTP server, with user and password                          |
@@ -64,12 +63,6 @@ def benchmarks() -> Path:
 @pytest.fixture(scope="session")
 def vllm(models: Models) -> Iterator[str]:
     with vllm_server(models.good) as base_url:
-        yield base_url
-
-
-@pytest.fixture(scope="session")
-def noisy_vllm(models: Models) -> Iterator[str]:
-    with vllm_server(models.noisy) as base_url:
         yield base_url
 
 

@@ -165,7 +165,9 @@ def s3_server(bucket: str = "llm-eval-ds", *, timeout_s: float = 90) -> Iterator
         identity = {"name": "live", "credentials": keys, "actions": ["Admin", "Read", "List", "Tagging", "Write"]}
         (Path(folder) / "s3.json").write_text(json.dumps({"identities": [identity]}), encoding="utf-8")
         try:
-            with running("s3", _weed(weed, folder, ports), ready=lambda: _takes_objects(server), timeout_s=timeout_s):
+            command = _weed(weed, folder, ports)
+            # Left to itself it takes longer than ten seconds to end, and nothing of it is kept.
+            with running("s3", command, ready=lambda: _takes_objects(server), timeout_s=timeout_s, grace_s=0.5):
                 yield server
         finally:
             for port in ports:  # it leaves its sockets behind

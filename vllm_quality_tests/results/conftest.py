@@ -1,10 +1,10 @@
 """Real stores for the tests: chdb in this process, chdb behind HTTP in another, a folder, and moto's S3 server."""
 
 import os
-import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
+from io import RawIOBase
 from pathlib import Path
 
 import httpx
@@ -90,12 +90,10 @@ def fill(disk: Path) -> Path:
     """Leave nothing of it; the file that takes it all."""
     filler = disk / "filler"
     with filler.open("ab", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-        shutil.copyfileobj(EndlessZeros(), file)
+        fill_up(file)
     return filler
 
 
-class EndlessZeros:
-    """A file that never ends."""
-
-    def read(self, size: int) -> bytes:
-        return bytes(size)
+def fill_up(file: RawIOBase) -> None:
+    while True:
+        file.write(bytes(4096))

@@ -51,7 +51,7 @@ def samples_frame(rows: Sequence[Mapping[str, Any]] = ({},)) -> pl.DataFrame:
         "output_tokens": 3,
         "judge": "",
     }
-    return pl.DataFrame([usual | row for row in rows], schema=SAMPLE_SCHEMA)
+    return pl.DataFrame([{**usual, **row} for row in rows], schema=SAMPLE_SCHEMA)
 
 
 def requests_frame(rows: Sequence[Mapping[str, Any]] = ({},)) -> pl.DataFrame:
@@ -72,4 +72,4 @@ def requests_frame(rows: Sequence[Mapping[str, Any]] = ({},)) -> pl.DataFrame:
         "error": "",
         "item": "a1",
     }
-    return pl.DataFrame([usual | row for row in rows], schema=REQUEST_SCHEMA)
+    return pl.DataFrame([{**usual, **row} for row in rows], schema=REQUEST_SCHEMA)

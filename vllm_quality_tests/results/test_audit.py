@@ -12,7 +12,10 @@ START = datetime(2026, 11, 30, 23, 59, 59, tzinfo=UTC)
 
 
 def test_a_log_is_one_event_a_line_in_order(objects: ObjectStore) -> None:
-    events = [{"event": "STEP_START", "text": "line\nbreak\u2028and 한국어"}, {"event": "RUN_SUCCESS", "n": 1}]
+    events: list[dict[str, object]] = [
+        {"event": "STEP_START", "text": "line\nbreak\u2028and 한국어"},
+        {"event": "RUN_SUCCESS", "n": 1},
+    ]
     key = write_audit_log(objects, "run-1", START, events)
     assert key == "audit/2026/11/run-1.jsonl"
     lines = objects.get(key).decode().split("\n")

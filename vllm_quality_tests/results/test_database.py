@@ -131,12 +131,13 @@ def test_any_run_comes_back(
 ) -> None:
     row = run_row(run_id, model=text, step_hashes=hashes, seen_at=seen, started_at=started, verdict=verdict)
 
-    def to_the_millisecond(time: datetime | None) -> datetime | None:
-        return time and time.replace(microsecond=time.microsecond // 1000 * 1000).astimezone(UTC)
-
     store.write_run(row)
-    kept = replace(row, seen_at=to_the_millisecond(seen), started_at=to_the_millisecond(started))
+    kept = replace(row, seen_at=seen and to_the_millisecond(seen), started_at=to_the_millisecond(started))
     assert store.run(run_id) == kept
+
+
+def to_the_millisecond(time: datetime) -> datetime:
+    return time.replace(microsecond=time.microsecond // 1000 * 1000).astimezone(UTC)
 
 
 def test_a_run_is_replaced_as_it_goes_on(store: ResultStore, run_id: str) -> None:

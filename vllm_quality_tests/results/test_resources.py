@@ -1,6 +1,6 @@
 """Which evaluation a run works on, on a real instance, with the re-executions that Dagster has."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import dagster as dg
@@ -39,10 +39,16 @@ def smaller_job() -> dg.JobDefinition:
     return build_job("endpoint", "results")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance
+
+
+@pytest.fixture(scope="module")
+def first(instance: dg.DagsterInstance) -> dg.DagsterRun:
+    """A run that succeeded."""
+    return execute(instance)
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +61,7 @@ def execute(
     instance: dg.DagsterInstance,
     options: dg.ReexecutionOptions | None = None,
     *,
-    job: object = evaluate_job,
+    job: Callable[[], dg.JobDefinition] = evaluate_job,
     tags: Mapping[str, str] | None = None,
 ) -> dg.DagsterRun:
     """Run the job as `dagster job execute` and Dagster's Python API do."""
@@ -81,9 +87,8 @@ def launch(
     )
 
 
-def test_a_first_run_is_an_evaluation(instance: dg.DagsterInstance) -> None:
-    run = execute(instance)
-    assert evaluation_id(instance, run) == run.run_id
+def test_a_first_run_is_an_evaluation(instance: dg.DagsterInstance, first: dg.DagsterRun) -> None:
+    assert evaluation_id(instance, first) == first.run_id
 
 
 def test_from_failure_goes_on_however_often(instance: dg.DagsterInstance) -> None:
@@ -97,61 +102,56 @@ def test_from_failure_goes_on_however_often(instance: dg.DagsterInstance) -> Non
     assert evaluation_id(instance, third) == first.run_id
 
 
-def test_from_failure_goes_on_even_when_nothing_had_succeeded(instance: dg.DagsterInstance) -> None:
+def test_from_failure_goes_on_even_when_nothing_had_succeeded(
+    instance: dg.DagsterInstance, first: dg.DagsterRun
+) -> None:
     """Run retries of Dagster's daemon and the UI set this tag; all steps are executed again, what they stored is there."""
-    first = execute(instance)
     assert evaluation_id(instance, launch(instance, first, is_resume_retry="true")) == first.run_id
 
 
-def test_selected_steps_go_on(instance: dg.DagsterInstance) -> None:
-    first = execute(instance)
+def test_selected_steps_go_on(instance: dg.DagsterInstance, first: dg.DagsterRun) -> None:
     second = execute(instance, dg.ReexecutionOptions(first.run_id, step_selection=["load+"]))
     assert evaluation_id(instance, second) == first.run_id
 
 
-def test_selected_assets_go_on(instance: dg.DagsterInstance) -> None:
+def test_selected_assets_go_on(instance: dg.DagsterInstance, first: dg.DagsterRun) -> None:
     """As "from asset failure" does; a whole re-execution of such a part is a part still."""
-    first = execute(instance)
     part = launch(instance, first, selection={"load", "results"}, is_asset_resume_retry="true")
     same_part = launch(instance, part, selection={"load", "results"})
     assert evaluation_id(instance, part) == first.run_id
     assert evaluation_id(instance, same_part) == first.run_id
 
 
-def test_all_steps_are_a_new_evaluation(instance: dg.DagsterInstance) -> None:
-    first = execute(instance)
+def test_all_steps_are_a_new_evaluation(instance: dg.DagsterInstance, first: dg.DagsterRun) -> None:
     again = execute(instance, dg.ReexecutionOptions(first.run_id))
     assert evaluation_id(instance, again) == again.run_id
 
 
-def test_all_steps_of_a_part_are_a_new_evaluation_whatever_tags_are_inherited(instance: dg.DagsterInstance) -> None:
-    first = execute(instance)
+def test_all_steps_of_a_part_are_a_new_evaluation_whatever_tags_are_inherited(
+    instance: dg.DagsterInstance, first: dg.DagsterRun
+) -> None:
     part = execute(instance, dg.ReexecutionOptions(first.run_id, step_selection=["results"]))
     whole = launch(instance, part, is_asset_resume_retry="true", step_selection="results")
     assert evaluation_id(instance, whole) == whole.run_id
 
 
-def test_part_of_a_new_evaluation_goes_on_with_that_one(instance: dg.DagsterInstance) -> None:
-    first = execute(instance)
+def test_part_of_a_new_evaluation_goes_on_with_that_one(instance: dg.DagsterInstance, first: dg.DagsterRun) -> None:
     again = execute(instance, dg.ReexecutionOptions(first.run_id))
     part = execute(instance, dg.ReexecutionOptions(again.run_id, step_selection=["results"]))
     assert evaluation_id(instance, part) == again.run_id
 
 
-def test_all_steps_are_new_after_a_step_was_taken_out(instance: dg.DagsterInstance) -> None:
-    first = execute(instance)
+def test_all_steps_are_new_after_a_step_was_taken_out(instance: dg.DagsterInstance, first: dg.DagsterRun) -> None:
     again = execute(instance, dg.ReexecutionOptions(first.run_id), job=smaller_job)
     assert evaluation_id(instance, again) == again.run_id
 
 
-def test_a_run_can_be_told_its_evaluation(instance: dg.DagsterInstance) -> None:
-    first = execute(instance)
+def test_a_run_can_be_told_its_evaluation(instance: dg.DagsterInstance, first: dg.DagsterRun) -> None:
     told = execute(instance, tags={EVALUATION_TAG: first.run_id})
     assert evaluation_id(instance, told) == first.run_id
 
 
-def test_a_tag_inherited_from_a_told_run_tells_nothing(instance: dg.DagsterInstance) -> None:
-    first = execute(instance)
+def test_a_tag_inherited_from_a_told_run_tells_nothing(instance: dg.DagsterInstance, first: dg.DagsterRun) -> None:
     tags = {EVALUATION_TAG: first.run_id}
     told = execute(instance, tags=tags)
     whole = execute(instance, dg.ReexecutionOptions(told.run_id), tags=tags)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -40,6 +40,7 @@ json_values = st.recursive(
 )
 
 
+@settings(max_examples=30)
 @given(json_values.filter(lambda value: value is not None))
 def test_any_json_comes_back(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
     folder = RunFolder(FileObjects(tmp_path_factory.getbasetemp() / "json"), "a")

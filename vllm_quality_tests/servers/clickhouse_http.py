@@ -140,7 +140,7 @@ class Handler(BaseHTTPRequestHandler):
             raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         encoding = self.headers.get("Content-Encoding", "identity")
         if encoding == "lz4":
-            import lz4.frame
+            import lz4.frame  # type: ignore[import-untyped]  # clickhouse-connect's own dependency
 
             return bytes(lz4.frame.decompress(raw))
         if encoding != "identity":
