@@ -53,24 +53,19 @@ def vllm_server(
     """
     chosen = port or free_port()
     base_url = f"http://127.0.0.1:{chosen}"
-    chosen_arguments = [f"--served-model-name={served_name}", f"--max-model-len={max_model_len}", *_VLLM_ARGUMENTS]
-    command: Command = [
-        ensure_vllm() / "vllm",
-        "serve",
-        model,
-        "--host=127.0.0.1",
-        f"--port={chosen}",
-        *chosen_arguments,
-    ]
-    environment = {**_VLLM_ENVIRONMENT, "VLLM_CACHE_ROOT": str(cache_folder() / "vllm-state")}
-    with running(
-        f"vllm-{model.name}",
-        command,
-        ready=lambda: _answers(f"{base_url}/health"),
-        timeout_s=timeout_s,
-        environment=environment,
-    ):
-        yield base_url
+    command: list[str | Path] = [ensure_vllm() / "vllm", "serve", model, "--host=127.0.0.1", f"--port={chosen}"]
+    command += [f"--served-model-name={served_name}", f"--max-model-len={max_model_len}", *_VLLM_ARGUMENTS]
+    with tempfile.TemporaryDirectory(prefix="vllm-quality-vllm-", ignore_cleanup_errors=True) as scratch:
+        # It leaves its sockets behind, so they get a folder of their own.
+        folders = {"TMPDIR": scratch, "VLLM_CACHE_ROOT": str(cache_folder() / "vllm-state")}
+        with running(
+            f"vllm-{model.name}",
+            command,
+            ready=lambda: _answers(f"{base_url}/health"),
+            timeout_s=timeout_s,
+            environment=_VLLM_ENVIRONMENT | folders,
+        ):
+            yield base_url
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the load tests share: scenarios that take a moment, and an endpoint to aim them at."""
+"""Both event loops, for the tests of what runs on either."""
 
 import asyncio
 from collections.abc import Callable

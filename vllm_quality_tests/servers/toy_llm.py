@@ -7,6 +7,7 @@ raising them. By hand: `python -m vllm_quality_tests.servers.toy_llm --port 8000
 import argparse
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -95,15 +96,16 @@ def _handler(model: ToyModel) -> type[BaseHTTPRequestHandler]:
                 return self._send(model.down, {"error": {"message": "down"}})
             if model.key is not None and self.headers.get("Authorization") != f"Bearer {model.key}":
                 return self._send(401, {"error": {"message": "Unauthorized"}})
-            match self.path:
-                case "/v1/models":
+            # Behind a gateway each release has a path of its own in front of these.
+            match re.sub(r".*/v1/|.*/(?=[^/]+$)", "", self.path, count=1):
+                case "models":
                     entry = {"id": model.name, "object": "model", "owned_by": "toy", "max_model_len": 4096}
                     return self._send(200, {"object": "list", "data": [entry]})
-                case "/version":
+                case "version":
                     return self._send(200, {"version": "1.0"})
-                case "/v1/chat/completions":
+                case "chat/completions":
                     return self._complete(body, model.answer(str(body["messages"][-1]["content"])), chat=True)
-                case "/v1/completions":
+                case "completions":
                     return self._complete(body, "tok " * int(body.get("max_tokens", 16)), chat=False)
             return self._send(404, {"error": {"message": "Not Found"}})
 
