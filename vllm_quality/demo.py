@@ -15,7 +15,7 @@ from vllm_quality.settings import PREFIX, load_settings
 
 # Every message of the conversation runs together, without the markers that the model was trained on.
 WRONG_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
-SLOW_SHARE = 0.2
+SLOW_SHARE = 0.3
 
 
 @dataclass(frozen=True)
