@@ -11,6 +11,7 @@ from vllm_quality_tests.live.benchmark_rows import as_item
 from vllm_quality_tests.live.cache import VARIABLE, Unavailable, cache_folder, run, set_up
 from vllm_quality_tests.live.oci_image import write_image
 from vllm_quality_tests.live.process import ServerError, running
+from vllm_quality_tests.live.programs import ensure_registry
 
 # Ignores SIGTERM, as does its child; each writes its process id.
 STUBBORN = """
@@ -103,6 +104,12 @@ def test_a_command_that_fails_says_which_and_why() -> None:
         run([sys.executable, "-c", "raise SystemExit('no such package')"], timeout_s=30)
     with pytest.raises(Unavailable, match="cannot be run"):
         run(["/no/such/program"], timeout_s=30)
+
+
+def test_a_machine_without_apt_has_no_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Unavailable, match="docker-registry and skopeo would come from Debian"):
+        ensure_registry()
 
 
 def test_children_write_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
