@@ -3,7 +3,7 @@
 import dagster as dg
 
 from vllm_quality.partitions import model_tags
-from vllm_quality.results.publish import read_outcome
+from vllm_quality.results.publish import VERDICT_FILE, read_outcome
 from vllm_quality.results.resources import ResultsResource, evaluation_id
 from vllm_quality.verdict.types import Finding, FindingArea, Verdict
 
@@ -35,8 +35,12 @@ def _listed(findings: list[Finding]) -> str:
 
 
 def _verdict_of(context: dg.AssetCheckExecutionContext, results: ResultsResource) -> Verdict:
-    run = context.op_execution_context.run
-    folder = results.run_folder(evaluation_id(context.op_execution_context.instance, run))
+    step = context.op_execution_context
+    folder = results.run_folder(evaluation_id(step.instance, step.run))
+    if folder.get_json(VERDICT_FILE) is None:
+        # "Execute" on a check in the UI is a run of its own: it tells of the release's last evaluation.
+        last = results.store().runs(limit=1, model_tag=step.partition_key)
+        folder = results.run_folder(last[0].run_id) if last else folder
     return read_outcome(folder)[0]
 
 

@@ -38,7 +38,7 @@ def judge(measurements: Sequence[Measurement], past: Sequence[PastValues], thres
             continue
         baseline = _comparable(measurement, past, thresholds)
         for metric, value in sorted(measurement.metrics.items()):
-            finding = _finding(metric, value, measurement.metrics.get(f"{metric}_stderr"), baseline, thresholds)
+            finding = _finding(metric, value, baseline, thresholds)
             if finding is not None:
                 findings.append(finding)
                 used.update(
@@ -80,9 +80,7 @@ def _judged(metric: str, thresholds: Thresholds) -> tuple[MetricDefinition, Find
     return definition, definition.area
 
 
-def _finding(
-    metric: str, value: float, stderr: float | None, baseline: Sequence[PastValues], thresholds: Thresholds
-) -> Finding | None:
+def _finding(metric: str, value: float, baseline: Sequence[PastValues], thresholds: Thresholds) -> Finding | None:
     judged = _judged(metric, thresholds)
     if judged is None:
         return None
@@ -104,7 +102,7 @@ def _finding(
     if mean == 0:
         return replace(compared, status="no_baseline", reason="the baseline is 0, so a relative change has no meaning.")
     compared = replace(compared, change=(value - mean) / abs(mean))
-    return replace(compared, status=_status(compared), reason=_reason(compared, len(values), stderr))
+    return replace(compared, status=_status(compared), reason=_reason(compared, len(values)))
 
 
 def _status(finding: Finding) -> FindingStatus:
@@ -112,12 +110,11 @@ def _status(finding: Finding) -> FindingStatus:
     return "worse" if finding.excess is not None and finding.excess > 1e-9 else "ok"
 
 
-def _reason(finding: Finding, runs: int, stderr: float | None) -> str:
+def _reason(finding: Finding, runs: int) -> str:
     change, limit = finding.change or 0.0, finding.limit or 0.0
-    text = f"{change:+.1%} against the mean of {runs} comparable run{'s' if runs > 1 else ''}; the limit is {limit:.0%}"
-    if stderr and finding.current is not None and finding.baseline is not None:
-        text += f"; {abs(finding.current - finding.baseline) / stderr:.1f} standard errors of this run"
-    return text + "."
+    return (
+        f"{change:+.1%} against the mean of {runs} comparable run{'s' if runs > 1 else ''}; the limit is {limit:.0%}."
+    )
 
 
 def _invalid(measurement: Measurement, thresholds: Thresholds) -> Iterable[Finding]:
