@@ -67,7 +67,7 @@ def ui(port: int) -> int:
     )
 
 
-def _explain(error: BaseException) -> str | None:
+def explain(error: BaseException) -> str | None:
     """One sentence for what a user can put right, wherever in the chain of causes it is; None for a bug."""
     cause: BaseException | None = error
     while cause is not None:
@@ -94,7 +94,7 @@ def main() -> None:
         click.echo("Stopped.", err=True)
         code = 2
     except Exception as error:
-        sentence = _explain(error)
+        sentence = explain(error)
         if sentence is None:
             traceback.print_exc()
         click.echo(f"Error: {sentence or 'this is a bug in vllm-quality; the traceback above says where.'}", err=True)

@@ -32,6 +32,7 @@ def _build_load_asset(name: str, after: Sequence[dg.AssetsDefinition]) -> dg.Ass
         deps=list(after),
         pool="load",
         op_tags=step_tags("load"),
+        description=f"The load scenario {name}: latency and throughput under it, every request kept.",
     )
     def load_asset(context: dg.AssetExecutionContext, results: ResultsResource) -> dg.MaterializeResult[None]:
         folder = results.run_folder(evaluation_id(context.instance, context.run))
