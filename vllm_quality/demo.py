@@ -13,8 +13,8 @@ from vllm_quality.serving.demo_model import fetch_demo_model
 from vllm_quality.serving.llama import LlamaOptions, serve
 from vllm_quality.settings import PREFIX, load_settings
 
-# Every message of the conversation runs together, without the markers that the model was trained on.
-WRONG_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+# Llama 2's template, on a model that was trained on another: a mistake that is made in earnest.
+WRONG_TEMPLATE = "{% for message in messages %}{{ '[INST] ' + message['content'] + ' [/INST]' }}{% endfor %}"
 SLOW_SHARE = 0.3
 
 

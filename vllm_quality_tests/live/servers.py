@@ -22,14 +22,16 @@ _USER, _PASSWORD = "robot", "live-tier-password"
 # The same password as bcrypt has it, the only form of htpasswd that the registry reads.
 _HTPASSWD = f"{_USER}:$2y$05$abcdefghijklmnopqrstuur2CgAVQyag9SKoKyRsmzgaJDPVoguNq\n"
 
-# Measured on two cores: 20 s to start instead of 160 s, in 2.8 GB. Nothing is compiled, one process less is started, and
-# threads that wait for each other sleep: spinning, as is OpenMP's habit, starves the client that measures.
+# 22 s to start on two cores, in 2.8 GB, where compiling the model takes 127 s. One process less is started than usual, and
+# threads that wait for each other sleep: where they spin, as is OpenMP's habit, a busy second core makes them 10 times slower.
+# Without TORCH_COMPILE_DISABLE the first request for log probabilities waits 20 s for a C++ compiler.
 _VLLM_ARGUMENTS = ["--dtype=bfloat16", "--enforce-eager", "--distributed-executor-backend=uni"]
 _VLLM_ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "2",
     "OMP_WAIT_POLICY": "PASSIVE",
+    "TORCH_COMPILE_DISABLE": "1",
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_HOST_IP": "127.0.0.1",
@@ -122,8 +124,8 @@ def oci_registry(*, login: bool = False, timeout_s: float = 30) -> Iterator[Regi
             config["auth"] = {"htpasswd": {"realm": "live", "path": f"{folder}/htpasswd"}}
         (Path(folder) / "config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
         command: Command = [programs.server, "serve", f"{folder}/config.yml"]
-        ready = lambda: _answers(f"http://{host}/v2/", 401 if login else 200)  # noqa: E731
-        with running("registry", command, ready=ready, timeout_s=timeout_s):
+        status = 401 if login else 200
+        with running("registry", command, ready=lambda: _answers(f"http://{host}/v2/", status), timeout_s=timeout_s):
             yield Registry(host, programs, _USER, _PASSWORD) if login else Registry(host, programs)
 
 
@@ -153,7 +155,7 @@ def s3_server(bucket: str = "llm-eval-ds", *, timeout_s: float = 90) -> Iterator
     Raises `Unavailable` when it cannot be had here, `ServerError` when it does not come up.
     """
     weed = ensure_s3()
-    ports = [free_port() for _ in range(8)]
+    ports = _free_ports(8)
     server = S3(f"http://127.0.0.1:{ports[0]}", bucket, "live-key", "live-secret")
     with tempfile.TemporaryDirectory(prefix="vllm-quality-s3-") as folder:
         keys = [{"accessKey": server.access_key, "secretKey": server.secret_key}]
@@ -179,6 +181,13 @@ def _weed(weed: Path, folder: str, ports: Sequence[int]) -> Command:
     # It reports home unless told not to; and alone it need not wait ten seconds for other candidates.
     master = ["-master.telemetry=false", "-master.electionTimeout=1s"]
     return [weed, "server", *loopback, *s3, *master, "-volume.max=20"]
+
+
+def _free_ports(count: int) -> list[int]:
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return sorted(ports)
 
 
 def _takes_objects(server: S3) -> bool:
