@@ -47,7 +47,7 @@ def test_one_job_runs_them_all_with_their_checks() -> None:
 
 
 def test_checks_are_kept_by_release() -> None:
-    specs = [spec for checks in defs.asset_checks or () for spec in checks.check_specs]  # type: ignore[union-attr]
+    specs = [spec for checks in defs.asset_checks or () for spec in checks.check_specs]
     assert {spec.name for spec in specs} == {"quality_not_regressed", "performance_not_regressed"}
     assert all(spec.partitions_def == model_tags for spec in specs)
 
