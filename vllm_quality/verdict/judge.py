@@ -100,7 +100,10 @@ def _finding(metric: str, value: float, baseline: Sequence[PastValues], threshol
     mean = fmean(values)
     compared = replace(blank, baseline=mean, limit=limit)
     if mean == 0:
-        return replace(compared, status="no_baseline", reason="the baseline is 0, so a relative change has no meaning.")
+        # A relative change from 0 has no size, but it has a direction.
+        if value == 0 or (value > 0) == definition.higher_is_better:
+            return replace(compared, reason="not worse than a baseline of 0.")
+        return replace(compared, status="no_baseline", reason="the baseline is 0, so a relative change has no size.")
     compared = replace(compared, change=(value - mean) / abs(mean))
     return replace(compared, status=_status(compared), reason=_reason(compared, len(values)))
 

@@ -99,8 +99,12 @@ def test_an_unknown_metric_is_recorded_but_not_judged() -> None:
     )
 
 
-def test_a_zero_baseline_has_no_relative_change() -> None:
-    assert status(judge([measured(ACC, 0.1)], past(ACC, 0.0), Thresholds())) == "no_baseline"
+@pytest.mark.parametrize(
+    ("metric", "now", "expected"),
+    [(ACC, 0.0, "ok"), (ACC, 0.1, "ok"), (TTFT, 0.0, "ok"), (TTFT, 0.1, "no_baseline")],
+)
+def test_a_change_from_zero_has_a_direction_but_no_size(metric: str, now: float, expected: str) -> None:
+    assert status(judge([measured(metric, now)], past(metric, 0.0), Thresholds())) == expected
 
 
 finite = st.floats(min_value=1e-6, max_value=1e6)
