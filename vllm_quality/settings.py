@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     )
     model: str | None = Field(None, description="model name to ask the endpoint for; its only model when empty")
     api_key: SecretStr | None = Field(None, description="bearer token of the endpoint")
+    rollout_wait_s: float = Field(900, ge=0, le=7200, description="seconds a pushed release may take until it answers")
     hardware: str = Field("unknown", description="what the endpoint runs on; speed is compared only where it is equal")
     profile: Profile = Field("standard", description="how much is measured: smoke, standard or full")
 

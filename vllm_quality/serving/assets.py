@@ -8,7 +8,7 @@ from vllm_quality.deployment import step_tags
 from vllm_quality.partitions import model_tags
 from vllm_quality.results.resources import ResultsResource, evaluation_id
 from vllm_quality.run_tags import ENDPOINT_TAG, IMAGE_DIGEST_TAG, SEEN_AT_TAG
-from vllm_quality.serving.endpoint import EndpointError, endpoint_name, identify, resolve_base_url
+from vllm_quality.serving.endpoint import EndpointError, endpoint_name, identify_when_ready, resolve_base_url
 from vllm_quality.serving.target import TARGET_FILE, Target
 from vllm_quality.settings import Settings, load_settings
 
@@ -25,10 +25,15 @@ def find_target(settings: Settings, tag: str, run_id: str, run_tags: dict[str, s
     """Identify the endpoint that answers for a tag. Raises `EndpointError` when none is set or it cannot be used."""
     if settings.base_url is None:
         raise EndpointError(f"No endpoint is known for {tag!r}; set VLLM_QUALITY_BASE_URL or give --base-url.")
-    endpoint = identify(
-        resolve_base_url(settings.base_url, tag), settings.model, settings.endpoint_key, settings.request_timeout_s
-    )
     seen_at = run_tags.get(SEEN_AT_TAG)
+    endpoint = identify_when_ready(
+        resolve_base_url(settings.base_url, tag),
+        settings.model,
+        settings.endpoint_key,
+        settings.request_timeout_s,
+        # The sensor sees an image before anybody can have rolled it out; a person names an endpoint that is there.
+        patience_s=settings.rollout_wait_s if seen_at else 0,
+    )
     return Target(
         run_id=run_id,
         model_tag=tag,

@@ -6,7 +6,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential,
+    wait_fixed,
+)
 
 from vllm_quality.errors import UserError
 
@@ -16,6 +24,10 @@ _PROBE_TEXT = "The quick brown fox"
 
 class EndpointError(UserError):
     """The endpoint cannot be reached or used."""
+
+
+class EndpointNotReadyError(EndpointError):
+    """Nobody answers there yet, or only to say so."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,19 @@ def identify(base_url: str, model: str | None, api_key: str | None, timeout_s: f
     return Endpoint(base_url, chosen, engine, version, capabilities, int(length) if length else None)
 
 
+def identify_when_ready(
+    base_url: str, model: str | None, api_key: str | None, timeout_s: float, *, patience_s: float, pause_s: float = 10
+) -> Endpoint:
+    """As `identify`, but an endpoint that is not there yet is asked again until `patience_s` seconds have passed."""
+    retrying = Retrying(
+        retry=retry_if_exception_type(EndpointNotReadyError),
+        stop=stop_after_delay(patience_s),
+        wait=wait_fixed(pause_s),
+        reraise=True,
+    )
+    return retrying(identify, base_url, model, api_key, timeout_s)
+
+
 def _send(client: httpx.Client, method: str, path: str, body: object = None) -> httpx.Response:
     def is_transient(error: BaseException) -> bool:
         return isinstance(error, httpx.TransportError) or (
@@ -109,15 +134,15 @@ def _reach(client: httpx.Client, path: str) -> httpx.Response:
     try:
         response = _send(client, "GET", path)
     except httpx.TimeoutException:
-        raise EndpointError(
+        raise EndpointNotReadyError(
             f"{where} did not answer {path} in time; check that the server is up and not overloaded."
         ) from None
     except httpx.TransportError as error:
-        raise EndpointError(
+        raise EndpointNotReadyError(
             f"{where} cannot be reached ({error}); check --base-url or VLLM_QUALITY_BASE_URL and the server."
         ) from None
     except httpx.HTTPStatusError as error:
-        raise EndpointError(
+        raise EndpointNotReadyError(
             f"{where} answered {path} with {error.response.status_code}; wait until the server is ready."
         ) from None
     if response.status_code in (401, 403):

@@ -116,8 +116,9 @@ def test_a_pushed_release_is_evaluated_and_a_damaged_one_is_caught(
         with dagster_dev(tmp_path / "dagster", settings) as dagster:
             assert "results" in dagster.assets()
 
+            # The tag comes first, as it does: the run waits until the release answers.
+            digest = registry.push("release-1.0.0", "good")
             with served(models.good, environment):
-                digest = registry.push("release-1.0.0", "good")
                 first = finished(dagster, "release-1.0.0")
             assert first["tags"]["vllm_quality/image_digest"] == digest
             assert first["tags"]["endpoint"] == environment["VLLM_QUALITY_BASE_URL"].removeprefix("http://")
@@ -127,8 +128,8 @@ def test_a_pushed_release_is_evaluated_and_a_damaged_one_is_caught(
             # The first delivery was refused with 429, the second one taken: one card.
             assert "LLM-Ops" not in card(hook, 2)
 
+            registry.push("release-1.1.0", "noisy")
             with served(models.noisy, environment):
-                registry.push("release-1.1.0", "noisy")
                 second = finished(dagster, "release-1.1.0")
             noisy = scores(store, "release-1.1.0")
             for suite in ("live_piqa", "live_openbookqa"):

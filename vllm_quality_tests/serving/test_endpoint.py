@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vllm_quality.serving.endpoint import Endpoint, EndpointError, endpoint_name, identify, resolve_base_url
+from vllm_quality.serving.endpoint import (
+    Endpoint,
+    EndpointError,
+    endpoint_name,
+    identify,
+    identify_when_ready,
+    resolve_base_url,
+)
 from vllm_quality_tests.dagster_dev import free_port
 from vllm_quality_tests.servers.toy_llm import ToyModel, serve_toy
 
@@ -50,6 +57,25 @@ def test_nobody_there_is_one_sentence_that_names_the_address() -> None:
     with pytest.raises(EndpointError, match="cannot be reached") as caught:
         identify(url, None, None, 5)
     assert url in str(caught.value)
+
+
+def test_a_release_that_is_still_rolling_out_is_waited_for() -> None:
+    model = ToyModel(down=503)
+    with serve_toy(model) as url:
+        timer = threading.Timer(2.0, setattr, (model, "down", 0))
+        timer.start()
+        endpoint = identify_when_ready(url, None, None, 5, patience_s=30, pause_s=0.1)
+        timer.join()
+    assert endpoint.model == "toy"
+
+
+def test_patience_ends_and_is_not_wasted_on_what_waiting_cannot_mend() -> None:
+    with serve_toy(ToyModel(down=503)) as url, pytest.raises(EndpointError, match="wait until the server is ready"):
+        identify_when_ready(url, None, None, 5, patience_s=0)
+    model = ToyModel(key="right")
+    with serve_toy(model) as url, pytest.raises(EndpointError, match="refused the API key"):
+        identify_when_ready(url, None, "wrong", 5, patience_s=60, pause_s=0.1)
+    assert model.requests == 1
 
 
 @contextmanager
