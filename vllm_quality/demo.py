@@ -56,7 +56,9 @@ def run_demo(console: Console) -> int:
         got = verdicts[release.tag] or "failed"
         console.print(f"{release.tag}  [bold]{got.replace('_', ' ')}[/]  ({release.story})")
     console.print(f"\nCards, as Teams would get them: {settings.home / 'outbox'}", soft_wrap=True)
-    console.print(f"Results ({settings.results}) and files ({settings.objects}) stay there.", soft_wrap=True)
+    # The address of a results server may hold a password.
+    results = f"in the database of {PREFIX}RESULTS_URL" if settings.results_url else settings.results
+    console.print(f"Results ({results}) and files ({settings.objects}) stay there.", soft_wrap=True)
     console.print("All of it in Dagster's UI, with lineage and plots by release: [bold]vllm-quality ui[/]")
     console.print(f"{time.monotonic() - started:.0f} s in all.")
     surprising = [release.tag for release in RELEASES if verdicts[release.tag] not in release.expected]
