@@ -5,7 +5,6 @@ import logging
 import os
 import sys
 import traceback
-import uuid
 import warnings
 
 import click
@@ -29,19 +28,11 @@ def cli() -> None:
 @click.option("--resume", is_flag=True, help="Go on with this tag's evaluation that was cut off.")
 def evaluate(tag: str, base_url: str | None, model: str | None, profile: str | None, resume: bool) -> int:
     """Evaluate the release TAG now, in this process: load, quality, verdict, card, report."""
-    from vllm_quality.evaluation import evaluate, open_instance
-    from vllm_quality.settings import load_settings
-    from vllm_quality.terminal import live_progress, open_console, print_evaluation
+    from vllm_quality.terminal import open_console, watch_evaluation
 
     given = {"base_url": base_url, "model": model, "profile": profile}
     overrides = {name: value for name, value in given.items() if value is not None}
-    console = open_console()
-    run_id = str(uuid.uuid4())
-    with open_instance(load_settings(**overrides)) as instance:
-        with live_progress(console, instance, run_id):
-            evaluation = evaluate(instance, tag, overrides=overrides, dagster_run_id=run_id, resume=resume)
-        print_evaluation(console, evaluation)
-    return evaluation.exit_code
+    return watch_evaluation(open_console(), tag, overrides, resume=resume).exit_code
 
 
 @cli.command()

@@ -2,7 +2,6 @@
 
 import os
 import time
-import uuid
 from dataclasses import dataclass, replace
 from importlib.resources import files
 
@@ -68,15 +67,10 @@ def run_demo(console: Console) -> int:
 
 
 def _evaluate(console: Console, release: DemoRelease, options: LlamaOptions) -> str | None:
-    from vllm_quality.evaluation import evaluate, open_instance
-    from vllm_quality.terminal import live_progress, print_evaluation
+    from vllm_quality.terminal import watch_evaluation
 
     console.print(Rule(f"{release.tag}: {release.story}"))
-    run_id = str(uuid.uuid4())
     served = replace(options, chat_template=release.chat_template, run_share=release.run_share)
-    with serve(served) as base_url, open_instance(load_settings()) as instance:
-        with live_progress(console, instance, run_id):
-            overrides = {"base_url": base_url, "profile": "smoke"}
-            evaluation = evaluate(instance, release.tag, overrides=overrides, dagster_run_id=run_id)
-        print_evaluation(console, evaluation)
+    with serve(served) as base_url:
+        evaluation = watch_evaluation(console, release.tag, {"base_url": base_url, "profile": "smoke"})
     return None if evaluation.verdict is None or evaluation.error else evaluation.verdict.status

@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -137,7 +136,7 @@ def evaluate(
     tag: str,
     *,
     overrides: Mapping[str, str],
-    dagster_run_id: str | None = None,
+    dagster_run_id: str,
     resume: bool = False,
 ) -> Evaluation:
     """Materialize `evaluate_release` for a tag here and now, and announce the outcome.
@@ -160,12 +159,11 @@ def evaluate(
                 return _announced(instance, last, settings)  # its process may have died before the card was sent
             tags[EVALUATION_TAG] = evaluation_id(instance, last)
         instance.add_dynamic_partitions(str(model_tags.name), [tag])
-        run_id = dagster_run_id or str(uuid.uuid4())
-        with _lock(settings, f"run {run_id}"), _noise_to(settings.home / "logs" / f"{run_id}.log"):
+        with _lock(settings, f"run {dagster_run_id}"), _noise_to(settings.home / "logs" / f"{dagster_run_id}.log"):
             result = defs.resolve_job_def("evaluate_release").execute_in_process(
                 partition_key=tag,
                 instance=instance,
-                run_id=run_id,
+                run_id=dagster_run_id,
                 tags=tags,
                 raise_on_error=False,
                 run_config={

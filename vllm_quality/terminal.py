@@ -3,7 +3,8 @@
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,8 +14,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from vllm_quality.evaluation import Evaluation
+from vllm_quality.evaluation import Evaluation, evaluate, open_instance
 from vllm_quality.report.units import human_change, scale_for
+from vllm_quality.settings import load_settings
 from vllm_quality.verdict.types import Verdict
 
 _MARKS = {"running": "[cyan]●[/]", "done": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]–[/]"}
@@ -120,6 +122,16 @@ def verdict_table(verdict: Verdict) -> Table:
             Text(finding.status.replace("_", " "), _COLOURS[finding.status]),
         )
     return table
+
+
+def watch_evaluation(console: Console, tag: str, overrides: Mapping[str, str], *, resume: bool = False) -> Evaluation:
+    """Evaluate a tag (see `evaluation.evaluate`) with live progress, then print how it ended."""
+    run_id = str(uuid.uuid4())
+    with open_instance(load_settings(**overrides)) as instance:
+        with live_progress(console, instance, run_id):
+            evaluation = evaluate(instance, tag, overrides=overrides, dagster_run_id=run_id, resume=resume)
+        print_evaluation(console, evaluation)
+    return evaluation
 
 
 def print_evaluation(console: Console, evaluation: Evaluation) -> None:
