@@ -10,19 +10,19 @@ from typing import Any
 
 import polars as pl
 
-from vllm_quality.load.client import Client
-from vllm_quality.load.engine import loop_name, run_in_thread, watch_lag
+from vllm_quality.load.data.synthetic import token_counter
 from vllm_quality.load.errors import LoadError
-from vllm_quality.load.metrics import DEFINITIONS, stage_facts, stage_metrics
-from vllm_quality.load.player import Control, Player
-from vllm_quality.load.prompts import token_counter
-from vllm_quality.load.records import Records, requests_table
+from vllm_quality.load.figures.metrics import DEFINITIONS, stage_facts, stage_metrics
+from vllm_quality.load.figures.records import Records, requests_table
+from vllm_quality.load.figures.trust import lag_p99_s, problem_of
+from vllm_quality.load.play.engine import loop_name, run_in_thread, watch_lag
+from vllm_quality.load.play.player import Control, Player
+from vllm_quality.load.play.warmup import warm_up
 from vllm_quality.load.scenario import Scenario
 from vllm_quality.load.schedule import Constant
 from vllm_quality.load.tape import PATHS, Tape, build_tape
-from vllm_quality.load.target import Target, candidate_extras, target_of
-from vllm_quality.load.trust import lag_p99_s, problem_of
-from vllm_quality.load.warmup import warm_up
+from vllm_quality.load.wire.client import Client
+from vllm_quality.load.wire.target import Target, candidate_extras, target_of
 from vllm_quality.serving.endpoint import Endpoint
 
 OnProgress = Callable[[int, int], None]

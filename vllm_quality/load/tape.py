@@ -15,8 +15,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from vllm_quality.load.data.synthetic import CountTokens, Prompt, synthesize
 from vllm_quality.load.errors import LoadError
-from vllm_quality.load.prompts import CountTokens, Prompt, synthesize
 from vllm_quality.load.scenario import Api, Scenario
 from vllm_quality.load.schedule import Concurrency, Constant, Load
 

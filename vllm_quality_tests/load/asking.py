@@ -4,11 +4,11 @@ import asyncio
 from time import perf_counter
 from typing import Any
 
-from vllm_quality.load.answer import Answer, read_answer
-from vllm_quality.load.client import Client
-from vllm_quality.load.exchange import Exchange
 from vllm_quality.load.scenario import Scenario, Timeouts
-from vllm_quality.load.target import Target
+from vllm_quality.load.wire.answer import Answer, read_answer
+from vllm_quality.load.wire.client import Client
+from vllm_quality.load.wire.exchange import Exchange
+from vllm_quality.load.wire.target import Target
 from vllm_quality.serving.endpoint import Endpoint
 
 QUICK = Timeouts(connect=2, first_token=5, stall=5, total=10)

@@ -11,7 +11,7 @@ from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from vllm_quality.load.exchange import Exchange
+from vllm_quality.load.wire.exchange import Exchange
 
 
 class Connection(asyncio.Protocol):

@@ -12,11 +12,11 @@ import socket
 import ssl
 from time import perf_counter
 
-from vllm_quality.load.answer import has_token
-from vllm_quality.load.connection import Connection
-from vllm_quality.load.exchange import Exchange, Outcome
 from vllm_quality.load.scenario import Timeouts
-from vllm_quality.load.target import Target
+from vllm_quality.load.wire.answer import has_token
+from vllm_quality.load.wire.connection import Connection
+from vllm_quality.load.wire.exchange import Exchange, Outcome
+from vllm_quality.load.wire.target import Target
 
 MAX_ANSWER_BYTES = 256 * 2**20
 _CONNECTING_AT_ONCE = 64

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from vllm_quality.load.engine import loop_name, run_in_thread, watch_lag
+from vllm_quality.load.play.engine import loop_name, run_in_thread, watch_lag
 
 
 def nothing() -> None:

@@ -13,9 +13,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from vllm_quality.load.client import Client
-from vllm_quality.load.exchange import OUTCOMES
 from vllm_quality.load.scenario import Timeouts
+from vllm_quality.load.wire.client import Client
+from vllm_quality.load.wire.exchange import OUTCOMES
 from vllm_quality.results import rows
 from vllm_quality_tests.load.asking import QUICK, ask, ask_once, target
 from vllm_quality_tests.load.conftest import LoopFactory

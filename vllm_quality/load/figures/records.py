@@ -12,9 +12,9 @@ from typing import Any
 
 import polars as pl
 
-from vllm_quality.load.answer import Answer
-from vllm_quality.load.exchange import Exchange
 from vllm_quality.load.tape import Entry
+from vllm_quality.load.wire.answer import Answer
+from vllm_quality.load.wire.exchange import Exchange
 from vllm_quality.results.rows import REQUEST_SCHEMA
 
 # What the figures need beyond the stored table. dispatched_s: when the client took the request up, before it looked for a

@@ -7,13 +7,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from vllm_quality.load.answer import Answer
-from vllm_quality.load.exchange import OUTCOMES, Exchange, Outcome
-from vllm_quality.load.metrics import latency_metrics, stage_facts, stage_metrics
-from vllm_quality.load.records import RECORD_SCHEMA, Records, requests_table
+from vllm_quality.load.figures.metrics import latency_metrics, stage_facts, stage_metrics
+from vllm_quality.load.figures.records import RECORD_SCHEMA, Records, requests_table
+from vllm_quality.load.figures.trust import lag_p99_s, problem_of
 from vllm_quality.load.scenario import Trust
 from vllm_quality.load.tape import Entry
-from vllm_quality.load.trust import lag_p99_s, problem_of
+from vllm_quality.load.wire.answer import Answer
+from vllm_quality.load.wire.exchange import OUTCOMES, Exchange, Outcome
 from vllm_quality.results.rows import check_requests
 from vllm_quality.verdict.metrics import definition_of
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from vllm_quality.load.errors import LoadError
-from vllm_quality.load.target import Target, candidate_extras
+from vllm_quality.load.wire.target import Target, candidate_extras
 
 BODY = b'{"max_tokens":1,"prompt":"x"}'
 

@@ -4,11 +4,11 @@ import asyncio
 from time import perf_counter
 from typing import Any
 
-from vllm_quality.load.answer import Answer, read_answer
-from vllm_quality.load.client import Client
 from vllm_quality.load.errors import LoadError
-from vllm_quality.load.exchange import Exchange
 from vllm_quality.load.tape import Entry, Tape
+from vllm_quality.load.wire.answer import Answer, read_answer
+from vllm_quality.load.wire.client import Client
+from vllm_quality.load.wire.exchange import Exchange
 
 _NOT_TAKEN = (400, 422)  # how vLLM and others answer a request with a key they do not know
 

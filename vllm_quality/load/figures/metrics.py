@@ -26,7 +26,7 @@ from array import array
 
 import polars as pl
 
-from vllm_quality.load.exchange import OUTCOMES
+from vllm_quality.load.wire.exchange import OUTCOMES
 
 DEFINITIONS = 1
 """Goes up when a definition above changes: values of different definitions are not comparable."""

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from vllm_quality.load.sse import Event, next_event
+from vllm_quality.load.wire.sse import Event, next_event
 
 
 def events(body: bytes) -> list[tuple[bytes, bytes]]:

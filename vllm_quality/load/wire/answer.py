@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from vllm_quality.load.exchange import Exchange, Outcome
-from vllm_quality.load.stream import Content, parse_object, read_stream, take_usage
+from vllm_quality.load.wire.exchange import Exchange, Outcome
+from vllm_quality.load.wire.stream import Content, parse_object, read_stream, take_usage
 
 _ERROR_LENGTH = 200
 

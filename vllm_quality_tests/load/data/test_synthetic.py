@@ -3,8 +3,8 @@ from collections import Counter
 
 import pytest
 
+from vllm_quality.load.data.synthetic import synthesize, token_counter
 from vllm_quality.load.errors import LoadError
-from vllm_quality.load.prompts import synthesize, token_counter
 from vllm_quality_tests.load.asking import endpoint
 from vllm_quality_tests.servers.sse import Script, Seen, SseServer, head, whole
 

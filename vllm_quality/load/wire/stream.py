@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from vllm_quality.load.exchange import Outcome
-from vllm_quality.load.sse import BOM, Event, next_event
+from vllm_quality.load.wire.exchange import Outcome
+from vllm_quality.load.wire.sse import BOM, Event, next_event
 
 _TEXT_KEYS = ("content", "reasoning_content", "reasoning")
 _TEXT = re.compile(rb'"(?:text|content|reasoning_content|reasoning)"\s*:\s*"([^"\\\x00-\x1f]+)"')

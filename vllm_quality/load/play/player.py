@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from time import perf_counter
 
-from vllm_quality.load.answer import read_answer
-from vllm_quality.load.client import Client
-from vllm_quality.load.exchange import Exchange
-from vllm_quality.load.records import Records
+from vllm_quality.load.figures.records import Records
 from vllm_quality.load.schedule import Concurrency, Constant
 from vllm_quality.load.tape import Entry, TapeStage
+from vllm_quality.load.wire.answer import read_answer
+from vllm_quality.load.wire.client import Client
+from vllm_quality.load.wire.exchange import Exchange
 
 _LEAD_IN_S = 0.02
 _LONGEST_NAP_S = 0.1  # how late a stop is noticed
