@@ -6,12 +6,14 @@ import os
 import sys
 import traceback
 import warnings
+from pathlib import Path
 
 import click
 
 from vllm_quality.errors import UserError
 
 _PROFILES = click.Choice(["smoke", "standard", "full"])
+_PIPE_WIDTH = 160
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -42,6 +44,61 @@ def demo() -> int:
     from vllm_quality.terminal import open_console
 
     return run_demo(open_console())
+
+
+@cli.command("load-test")
+@click.option("--base-url", help="Endpoint, without /v1.  [default: VLLM_QUALITY_BASE_URL]")
+@click.option("--model", help="Served model name.  [default: VLLM_QUALITY_MODEL, else the only one served]")
+@click.option("--endpoint", "api", type=click.Choice(["completions", "chat"]), help="API.  [default: completions]")
+@click.option("--scenario", metavar="NAME", help="Play this scenario of scenarios.yaml.")
+@click.option("--profile", type=_PROFILES, help="Of --scenario.  [default: VLLM_QUALITY_PROFILE, else standard]")
+@click.option("--concurrency", type=click.IntRange(1), help="Play so many requests in flight (closed loop).")
+@click.option("--requests", type=click.IntRange(1), help="With --concurrency: end after so many requests.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Play so many requests/s (open loop).")
+@click.option("--duration", metavar="TIME", help="With --rate or --concurrency: end after 300s, 20m, 1h30m or 90.")
+@click.option("--arrival", type=click.Choice(["constant", "poisson", "gamma"]), help="Of rates.  [default: constant]")
+@click.option("--burstiness", type=click.FloatRange(0, min_open=True), help="Of --arrival gamma; 1 is Poisson.")
+@click.option("--users", type=click.IntRange(1), help="Play so many users, each asking on and on.")
+@click.option("--spawn-rate", type=click.FloatRange(0, min_open=True), help="Users that come per second.  [default: 1]")
+@click.option("--runtime", metavar="TIME", help="Of --users; 0s until the data are used up.")
+@click.option("--sweep", metavar="LIST", help="Play a rising ladder, such as 1,2,4,8 in flight; finds the plateau.")
+@click.option("--sweep-over", type=click.Choice(["concurrency", "rate"]), help="What --sweep counts.")
+@click.option("--capacity", metavar="LOW,HIGH", help="Search the highest rate that holds the --slo.")
+@click.option("--tape", type=click.Path(path_type=Path), help="Replay a run's tape to the byte.")
+@click.option("--config", type=click.Path(path_type=Path), help="Play an inference-perf configuration (config.yml).")
+@click.option("--input-tokens", metavar="N", help="Of synthetic prompts: N or mean,std,min,max.  [default: 128]")
+@click.option("--output-tokens", metavar="N", help="Asked for: N or mean,std,min,max.  [default: 128; as recorded]")
+@click.option("--data", metavar="PATH", help="Conversations instead of synthetic prompts; 'sample' for those packaged.")
+@click.option("--format", "data_format", metavar="F", help="Of --data: sharegpt, openai, alpaca, …  [default: auto]")
+@click.option("--turns", type=click.Choice(["first", "last", "sessions"]), help="What of --data is sent.")
+@click.option("--slo", metavar="LIMITS", help="What makes a request good: ttft=0.5,tpot=0.05 (itl, e2e, target).")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds for a request.  [default: 600]")
+@click.option("--stall-timeout", type=click.FloatRange(0, min_open=True), help="Seconds of silence.  [default: 30]")
+@click.option("--streaming/--no-streaming", default=None, help="Ask for streamed answers.  [default: streaming]")
+@click.option("--ignore-eos/--no-ignore-eos", default=None, help="Answers of full length.  [default: unless --data]")
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: VLLM_QUALITY_LOAD_WORKERS, else 1]")
+@click.option("--seed", type=click.IntRange(0), help="Of prompts, lengths and times.  [default: 0]")
+@click.option("--tokenizer", type=click.Path(path_type=Path), help="Folder to count with where the server does not.")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder of the results.  [default: ./load-test-<time>]")
+@click.option("--upload", metavar="URL", help="Copy the reports to s3://bucket/prefix, too.")
+@click.option("--calibration/--no-calibration", default=True, help="Measure this client before the run.")
+@click.option("--save-tape/--no-save-tape", default=True, help="Keep the tape for a replay.")
+def load_test(**typed: object) -> int:
+    """Measure an endpoint under load: latency, throughput, errors; one of the loads must be given.
+
+    \b
+    An API key is read from VLLM_QUALITY_API_KEY. Exit codes:
+      0    measured; figures that must not be compared say so, also in summary.json
+      2    no request succeeded, nothing could be measured, or the upload failed
+      130  ended by Ctrl-C, after the report of what was measured
+    """
+    from rich.console import Console
+
+    from vllm_quality.load.load_test import load_test as measure
+    from vllm_quality.load.options import LoadTestOptions
+
+    wide = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return measure(LoadTestOptions(**typed), Console(width=wide))  # type: ignore[arg-type]  # click checks them
 
 
 @cli.command()

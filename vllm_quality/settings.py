@@ -59,6 +59,14 @@ class Settings(BaseSettings):
     rollout_wait_s: float = Field(900, ge=0, le=7200, description="seconds a pushed release may take until it answers")
     hardware: str = Field("unknown", description="what the endpoint runs on; speed is compared only where it is equal")
     profile: Profile = Field("standard", description="how much is measured: smoke, standard or full")
+    scenarios: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None,
+        description="load scenarios to play, such as 'baseline, capacity', or 'all'; all but the optional ones when empty",
+    )
+    conversations: Path | None = Field(
+        None, description="file of real conversations, which the scenarios with data 'sample' play instead of ours"
+    )
+    load_workers: int = Field(1, ge=1, le=256, description="processes that share the load of a scenario")
 
     judge_url: str | None = Field(None, description="OpenAI-compatible endpoint of the judge, with /v1")
     judge_model: str | None = Field(None, description="model name of the judge")
@@ -134,6 +142,13 @@ class Settings(BaseSettings):
                 raise ValueError(f"has {entry!r}, which is not of the form 'Name <user@example.com>'")
             people.append((match["name"], match["id"]))
         return tuple(people)
+
+    @field_validator("scenarios", mode="before")
+    @classmethod
+    def _parse_scenarios(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(name for name in (part.strip() for part in value.split(",")) if name) or None
 
     @property
     def results(self) -> str:

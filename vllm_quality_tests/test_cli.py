@@ -3,6 +3,7 @@
 import errno
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,36 @@ def test_a_wrong_setting_is_one_sentence_that_names_the_variable(monkeypatch: py
     done = run("evaluate", "release-1")
     assert done.returncode == 2
     assert done.stderr.startswith("Error: VLLM_QUALITY_PROFILE ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Nothing says what load to play"),
+        (("--concurrency", "4"), "--concurrency needs --requests or --duration"),
+        (("--concurrency", "4", "--rate", "2"), "are two different loads"),
+        (("--concurrency", "4", "--requests", "8"), "No endpoint is given; use --base-url"),
+        (("--tape", "nowhere", "--base-url", "http://127.0.0.1:9"), "give the folder of a load test's tape"),
+        (("--config", "nowhere.yml"), "nowhere.yml cannot be read"),
+    ],
+)
+def test_a_load_test_that_cannot_be_is_one_sentence_and_leaves_no_folder(
+    arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run("load-test", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_help_of_a_load_test_documents_its_exit_codes() -> None:
+    done = run("load-test", "--help")
+    assert done.returncode == 0
+    for said in ("130  ended by Ctrl-C", "VLLM_QUALITY_API_KEY", "--capacity LOW,HIGH"):
+        assert said in done.stdout
 
 
 def raised(outer: Exception, inner: Exception) -> Exception:

@@ -1,37 +1,24 @@
-"""Data files as rows: JSON lines, JSON, CSV and parquet, one row at a time where the format allows it.
+"""Data files as rows: JSON lines, JSON, CSV, parquet and text, one row at a time whatever the file's size.
 
-A row that cannot be read is yielded as a `BadRow`, and reading goes on behind it. No reason quotes a row's content: it
-may be private.
+In place of a row that cannot be read stands its `RowError`, and reading goes on behind it.
 """
 
+import codecs
 import csv
-import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from vllm_quality.datasets.json_list import ListReader
+from vllm_quality.datasets.rows import LONGEST_ROW, RowError, is_text, parse_json, too_long
 from vllm_quality.datasets.schema import DatasetError
 
-LONGEST_ROW = 16 * 2**20  # bytes
-LARGEST_JSON_FILE = 256 * 2**20  # bytes; JSON has to be read whole
+_CHUNK = 2**20  # bytes
 _PARQUET_ROWS = 5_000
 
 
-@dataclass(frozen=True)
-class BadRow:
-    """A row that was left out: where it is and why."""
-
-    file: str
-    line: int
-    why: str
-
-
-class RowError(Exception):
-    """Why a row cannot be used; never leaves this package."""
-
-
-Rows = Iterator[tuple[int, Any]]  # the row's number and its value, or the RowError that took its place
+# A row's number (its line; its position in a JSON list or parquet file) and its value, or the RowError in its place.
+Rows = Iterator[tuple[int, Any]]
 
 
 def read_rows(path: Path) -> Rows:
@@ -42,23 +29,8 @@ def read_rows(path: Path) -> Rows:
         raise DatasetError(f"{path} cannot be read ({error.strerror}); check the file.") from None
 
 
-def parse_json(text: str) -> Any:
-    """JSON as RFC 8259 has it. Raises `RowError`."""
-    try:
-        return json.loads(text, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        raise RowError(f"is not JSON: {error.msg[0].lower()}{error.msg[1:]} at column {error.colno}") from None
-    except RecursionError:
-        raise RowError("is nested too deeply") from None
-    except ValueError as error:  # NaN, or an integer of thousands of digits
-        raise RowError(f"is not JSON: {str(error)[:60]}") from None
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
-
-
-def _json_lines(path: Path) -> Rows:
+def _lines(path: Path) -> Iterator[tuple[int, bytes | RowError]]:
+    """The lines that are not blank, without a byte order mark."""
     with path.open("rb") as stream:
         number = 0
         while line := stream.readline(LONGEST_ROW + 1):
@@ -66,25 +38,37 @@ def _json_lines(path: Path) -> Rows:
             if len(line) > LONGEST_ROW:
                 while line and not line.endswith(b"\n"):
                     line = stream.readline(LONGEST_ROW)
-                yield number, RowError(f"is longer than {LONGEST_ROW // 2**20} MiB")
+                yield number, too_long()
                 continue
             if number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")
+                line = line.removeprefix(codecs.BOM_UTF8)
             if line.strip():
-                yield number, _attempt(lambda line=line: parse_json(line.decode("utf-8")))  # type: ignore[misc]
+                yield number, line
+
+
+def _json_lines(path: Path) -> Rows:
+    for number, line in _lines(path):
+        yield number, line if isinstance(line, RowError) else _attempt(parse_json, line)
+
+
+def _text_lines(path: Path) -> Rows:
+    for number, line in _lines(path):
+        yield number, line if isinstance(line, RowError) else _attempt(lambda text: text.rstrip("\r\n"), line)
 
 
 def _json(path: Path) -> Rows:
-    if path.stat().st_size > LARGEST_JSON_FILE:
-        raise DatasetError(
-            f"{path} is larger than {LARGEST_JSON_FILE // 2**20} MiB, and JSON has to be read whole; "
-            "convert it to JSON lines, which is read line by line."
-        )
-    values = _attempt(lambda: parse_json(path.read_bytes().decode("utf-8-sig")))
-    if not isinstance(values, list):
-        yield 1, values if isinstance(values, RowError) else RowError("is not a list of rows")
+    """A list's elements; the lines of a file that holds JSON lines under this ending, as many do."""
+    with path.open("rb") as stream:
+        head = stream.read(_CHUNK).removeprefix(codecs.BOM_UTF8).lstrip()
+        if not head or head.startswith(b"["):
+            stream.seek(0)
+            yield from enumerate(ListReader(iter(lambda: stream.read(_CHUNK), b"")).rows(), start=1)
+            return
+    _, first = next(_json_lines(path))
+    if isinstance(first, RowError):
+        yield 1, RowError("is not a list of rows")
         return
-    yield from enumerate(values, start=1)
+    yield from _json_lines(path)
 
 
 def _csv(path: Path) -> Rows:
@@ -132,22 +116,13 @@ def _parquet(path: Path) -> Rows:
             return
 
 
-def _attempt(read: Callable[[], Any]) -> Any:
+def _attempt(read: Callable[[str], Any], line: bytes) -> Any:
     try:
-        return read()
+        return read(line.decode("utf-8"))
     except RowError as error:
         return error
     except UnicodeDecodeError:
         return RowError("is not UTF-8")
-
-
-def is_text(value: str) -> bool:
-    """Whether a string can be written as UTF-8: JSON and CSV readers can yield half of a surrogate pair."""
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 READERS: Mapping[str, Callable[[Path], Rows]] = {
@@ -156,4 +131,5 @@ READERS: Mapping[str, Callable[[Path], Rows]] = {
     ".json": _json,
     ".csv": _csv,
     ".parquet": _parquet,
+    ".txt": _text_lines,
 }

@@ -1,16 +1,40 @@
-"""The forms in which teams keep questions, each with a small reader that turns a row into a conversation."""
+"""The forms in which teams keep questions and conversations, each with a small reader that turns a row into a dialogue."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from vllm_quality.datasets.files import RowError, is_text, parse_json
+from vllm_quality.datasets.dialogue import (
+    Dialogue,
+    exchange,
+    from_first_question,
+    listed,
+    optional_text,
+    read_messages,
+    text_of,
+)
+from vllm_quality.datasets.rows import RowError, parse_json
 from vllm_quality.datasets.schema import Message
 
-FormatName = Literal["jsonl", "json", "csv", "parquet", "openai_chat", "sharegpt", "alpaca", "deepeval"]
+FormatName = Literal[
+    "jsonl",
+    "json",
+    "csv",
+    "parquet",
+    "openai_chat",
+    "sharegpt",
+    "alpaca",
+    "deepeval",
+    "qianfan",
+    "prompt_response",
+    "text",
+]
+
+# Where a row of "prompt_response" has its question and its answer, unless `columns` says so; the first one that is there.
+PROMPT_NAMES = ("prompt", "question", "instruction", "query", "text", "input")
+RESPONSE_NAMES = ("response", "answer", "output", "completion", "chosen", "expected_output", "reference")
 
 
 class Columns(BaseModel):
@@ -31,21 +55,6 @@ class Columns(BaseModel):
     metadata: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Question:
-    """What a row asks. `messages` ends with the user's word."""
-
-    messages: tuple[Message, ...]
-    reference: str | None = None
-    choices: tuple[str, ...] = ()
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def metadata_json(self) -> str:
-        """The metadata as a JSON object with sorted keys."""
-        return json.dumps(self.metadata, ensure_ascii=False, sort_keys=True, default=str)
-
-
 Row = Mapping[str, Any]
 
 
@@ -54,147 +63,140 @@ class Format:
     """The file endings a format comes in, and how one row is understood (raises `RowError`)."""
 
     endings: tuple[str, ...]
-    read: Callable[[Row, Columns], Question]
+    read: Callable[[Any, Columns], Dialogue]
 
 
-def understand(name: FormatName, row: object, columns: Columns) -> Question:
-    """A row as a question. Raises `RowError`: why it is none."""
-    if not isinstance(row, Mapping):
-        raise RowError("is not an object with named fields")
-    question = FORMATS[name].read(row, columns)
-    try:
-        texts = [question.metadata_json, question.reference or "", *question.choices]
-    except (ValueError, TypeError, RecursionError):
-        raise RowError("has metadata that JSON cannot hold") from None
-    if not all(is_text(text) for text in [*texts, *(message.content for message in question.messages)]):
-        raise RowError("holds half of a surrogate pair, which is no text")
-    return question
+def understand(name: FormatName, row: object, columns: Columns) -> Dialogue:
+    """A row as a dialogue. Raises `RowError`: why it is none."""
+    return FORMATS[name].read(row, columns).check()
 
 
-def _named_columns(row: Row, columns: Columns) -> Question:
-    reference = _optional_text(row, columns.reference)
+def _named_columns(row: object, columns: Columns) -> Dialogue:
+    row = _fields(row)
+    reference = optional_text(row, columns.reference)
     if row.get(columns.messages) is not None:
-        messages, last = _conversation(_listed(row[columns.messages], columns.messages), "role", "content")
+        messages = read_messages(listed(row[columns.messages], columns.messages), "role", "content")
     else:
-        messages, last = (Message("user", _text(row, columns.input)),), None
-    if (system := _optional_text(row, columns.system)) is not None:
+        messages = (Message("user", text_of(row, columns.input)),)
+    if (system := optional_text(row, columns.system)) is not None:
         messages = (Message("system", system), *messages)
     choices = () if row.get(columns.choices) is None else _choices(row[columns.choices], columns.choices)
-    return Question(messages, last if reference is None else reference, choices, _kept(row, columns.metadata))
+    return Dialogue(messages, reference, choices, _kept(row, columns.metadata))
 
 
-def _openai_chat(row: Row, columns: Columns) -> Question:
-    if row.get(columns.messages) is None:
+def _openai_chat(row: object, columns: Columns) -> Dialogue:
+    if _fields(row).get(columns.messages) is None:
         raise RowError(f"has no {columns.messages!r}")
     return _named_columns(row, columns)
 
 
-def _sharegpt(row: Row, columns: Columns) -> Question:
-    turns = row.get("conversations", row.get("conversation"))
-    if turns is None:
-        raise RowError("has no 'conversations'")
-    messages, last = _conversation(_listed(turns, "conversations"), "from", "value")
-    return Question(messages, last, (), _kept(row, columns.metadata))
+def _sharegpt(row: object, columns: Columns) -> Dialogue:
+    """`conversations`, or the bare list of them; many begin with an answer, cut off from what was asked before it."""
+    if isinstance(row, list):
+        turns, kept = row, {}
+    else:
+        fields = _fields(row)
+        found = fields.get("conversations", fields.get("conversation"))
+        if found is None:
+            raise RowError("has no 'conversations'")
+        turns, kept = list(listed(found, "conversations")), dict(_kept(fields, columns.metadata))
+    # Some rows of ShareGPT hold their turns as JSON in a string (inference-perf's issue 429).
+    turns = [parse_json(turn) if isinstance(turn, str) else turn for turn in turns]
+    return Dialogue(from_first_question(read_messages(turns, "from", "value")), None, (), kept)
 
 
-def _alpaca(row: Row, columns: Columns) -> Question:
-    asked = _text(row, "instruction")
-    if (context := _optional_text(row, "input")) is not None:
+def _alpaca(row: object, columns: Columns) -> Dialogue:
+    row = _fields(row)
+    asked = text_of(row, "instruction")
+    if (context := optional_text(row, "input")) is not None:
         asked = f"{asked}\n\n{context}"
-    system = _optional_text(row, "system")
-    messages = (Message("user", asked),) if system is None else (Message("system", system), Message("user", asked))
-    return Question(messages, _optional_text(row, "output"), (), _kept(row, columns.metadata))
+    messages = exchange(optional_text(row, "system"), asked, optional_text(row, "output"))
+    return Dialogue(messages, None, (), _kept(row, columns.metadata))
 
 
-def _deepeval(row: Row, columns: Columns) -> Question:
-    reference = _optional_text(row, "expected_output") or _optional_text(row, "expectedOutput")
+def _deepeval(row: object, columns: Columns) -> Dialogue:
+    row = _fields(row)
+    reference = optional_text(row, "expected_output") or optional_text(row, "expectedOutput")
     kept = dict(_kept(row, columns.metadata))
     for name in ("retrieval_context", "retrievalContext", "context"):
         if row.get(name) and "context" not in kept:
             kept["context"] = row[name]
     if row.get("turns") is not None:
-        messages, last = _conversation(_listed(row["turns"], "turns"), "role", "content")
-        return Question(messages, last if reference is None else reference, (), kept)
+        return Dialogue(read_messages(listed(row["turns"], "turns"), "role", "content"), reference, (), kept)
     if row.get("scenario") is not None:
         raise RowError("describes a scenario without 'turns', which cannot be asked")
-    return Question((Message("user", _text(row, "input")),), reference, (), kept)
+    return Dialogue(exchange(None, text_of(row, "input"), None), reference, (), kept)
 
+
+def _qianfan(row: object, _columns: Columns) -> Dialogue:
+    """A list of {prompt, response}, one conversation; the last response is not sent, so it may be missing."""
+    if not isinstance(row, list):
+        raise RowError("is not a list of turns")
+    messages: list[Message] = []
+    for number, turn in enumerate(row, start=1):
+        if not isinstance(turn, Mapping):
+            raise RowError(f"has a turn {number} that is no object")
+        answered = _qianfan_response(turn.get("response"))
+        if answered is None and number < len(row):
+            raise RowError(f"has a turn {number} without a 'response', though others follow")
+        system = optional_text(turn, "system") if number == 1 else None
+        messages += exchange(system, text_of(turn, "prompt"), answered)
+    return Dialogue(tuple(messages))
+
+
+def _qianfan_response(value: object) -> str | None:
+    """The response; Qianfan's own exports wrap it in one or two lists, the preferred one first."""
+    while isinstance(value, list) and value:
+        value = value[0]
+    return optional_text({"response": None if value == [] else value}, "response")
+
+
+def _prompt_response(row: object, columns: Columns) -> Dialogue:
+    row = _fields(row)
+    prompt, response = _first(row, columns, "input", PROMPT_NAMES), _first(row, columns, "reference", RESPONSE_NAMES)
+    return _named_columns(row, columns.model_copy(update={"input": prompt, "reference": response}))
+
+
+def _first(row: Row, columns: Columns, field: str, usual: tuple[str, ...]) -> str:
+    if field in columns.model_fields_set:
+        return str(getattr(columns, field))
+    return next((name for name in usual if row.get(name) is not None), usual[0])
+
+
+def _text(row: object, _columns: Columns) -> Dialogue:
+    if not isinstance(row, str):
+        raise RowError("is not a line of text")
+    return Dialogue((Message("user", row),))
+
+
+_JSON = (".jsonl", ".ndjson", ".json")
 
 FORMATS: Mapping[FormatName, Format] = {
     "jsonl": Format((".jsonl", ".ndjson"), _named_columns),
     "json": Format((".json",), _named_columns),
     "csv": Format((".csv",), _named_columns),
     "parquet": Format((".parquet",), _named_columns),
-    "openai_chat": Format((".jsonl", ".ndjson", ".json"), _openai_chat),
-    "sharegpt": Format((".jsonl", ".ndjson", ".json"), _sharegpt),
-    "alpaca": Format((".jsonl", ".ndjson", ".json", ".parquet"), _alpaca),
+    "openai_chat": Format((*_JSON, ".parquet"), _openai_chat),
+    "sharegpt": Format((*_JSON, ".parquet"), _sharegpt),
+    "alpaca": Format((*_JSON, ".parquet"), _alpaca),
     "deepeval": Format((".json", ".jsonl", ".csv"), _deepeval),
-}
-
-_ROLES = {
-    **dict.fromkeys(("system", "developer"), "system"),
-    **dict.fromkeys(("user", "human"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bing", "bard", "model"), "assistant"),
+    "qianfan": Format(_JSON, _qianfan),
+    "prompt_response": Format((*_JSON, ".csv", ".parquet"), _prompt_response),
+    "text": Format((".txt",), _text),
 }
 
 
-def _conversation(turns: Sequence[Any], role: str, content: str) -> tuple[tuple[Message, ...], str | None]:
-    """The messages up to the user's last word, and the answer behind it where there is one."""
-    messages = []
-    for number, turn in enumerate(turns, start=1):
-        if not isinstance(turn, Mapping):
-            raise RowError(f"has a message {number} that is no object")
-        known = _ROLES.get(turn[role]) if isinstance(turn.get(role), str) else None
-        if known is None:
-            raise RowError(f"has a message {number} without a known {role!r}")
-        messages.append(Message(known, _content(turn.get(content), number)))
-    answer = messages.pop().content if messages and messages[-1].role == "assistant" else None
-    if not messages or messages[-1].role != "user":
-        raise RowError("has no user message at the end of its conversation")
-    if not messages[-1].content.strip():
-        raise RowError("has an empty question")
-    return tuple(messages), answer
-
-
-def _content(value: object, number: int) -> str:
-    """A message's text; OpenAI's form may cut it into parts."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and all(
-        isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str) for part in value
-    ):
-        return "".join(part["text"] for part in value)
-    raise RowError(f"has a message {number} that is not text")
-
-
-def _listed(value: object, name: str) -> Sequence[Any]:
-    """A list, or the JSON of one, as CSV has it."""
-    found = parse_json(value) if isinstance(value, str) else value
-    if not isinstance(found, list):
-        raise RowError(f"has {name!r} that is no list")
-    return found
+def _fields(row: object) -> Row:
+    if not isinstance(row, Mapping):
+        raise RowError("is not an object with named fields")
+    return row
 
 
 def _choices(value: object, name: str) -> tuple[str, ...]:
-    found = _listed(value, name)
+    found = listed(value, name)
     if not all(isinstance(choice, str) and choice.strip() for choice in found):
         raise RowError(f"has {name!r} that are not all texts")
     return tuple(found)
-
-
-def _text(row: Row, name: str) -> str:
-    found = _optional_text(row, name)
-    if found is None:
-        raise RowError(f"has no text in {name!r}")
-    return found
-
-
-def _optional_text(row: Row, name: str) -> str | None:
-    """A field's text; a number is its digits. Nothing and white space are both None."""
-    value = row.get(name)
-    if isinstance(value, bool) or (value is not None and not isinstance(value, str | int | float)):
-        raise RowError(f"has {name!r} that is neither text nor number")
-    return None if value is None or not str(value).strip() else str(value)
 
 
 def _kept(row: Row, names: Iterable[str]) -> Mapping[str, Any]:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vllm_quality.datasets.files import BadRow, RowError, read_rows
+from vllm_quality.datasets.files import read_rows
 from vllm_quality.datasets.formats import understand
 from vllm_quality.datasets.registry import DatasetFolder
+from vllm_quality.datasets.rows import BadRow, RowError
 from vllm_quality.datasets.schema import DatasetError, Item
 
 MOST_QUARANTINED = 1_000  # rows listed by place and reason; the rest is counted
@@ -56,7 +57,7 @@ def iterate_set(source: DatasetFolder) -> Iterator[Item | BadRow]:
             try:
                 if isinstance(row, RowError):
                     raise row
-                question = understand(about.format, row, about.columns)
+                question = understand(about.format, row, about.columns).question()
             except RowError as error:
                 yield BadRow(file, number, str(error))
                 continue

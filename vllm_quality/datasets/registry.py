@@ -24,7 +24,7 @@ class Description(BaseModel):
 
     language  of the questions, as BCP 47 has it: ko, en, pt-BR; "mul" for several
     priority  of two equal items in two sets, the set with the higher number keeps its own
-    columns   where a row's fields are; used by jsonl, json, csv and parquet
+    columns   where a row's fields are; used by jsonl, json, csv, parquet, prompt_response and (messages) openai_chat
     files     patterns of data files in the folder; all with the format's endings where left out
     """
 

@@ -5,20 +5,19 @@ from collections.abc import Sequence
 import dagster as dg
 
 from vllm_quality.deployment import step_tags
-from vllm_quality.load.run import run_scenario
-from vllm_quality.load.scenario import load_scenarios, scenario_names
+from vllm_quality.load.measure import measure_scenario
+from vllm_quality.load.scenario import played
 from vllm_quality.partitions import model_tags
-from vllm_quality.results.measurement import Measurement
-from vllm_quality.results.metadata import measurement_metadata, progress_log
+from vllm_quality.results.metadata import measurement_metadata
 from vllm_quality.results.resources import ResultsResource, evaluation_id
 from vllm_quality.serving.target import read_target
 from vllm_quality.settings import Settings, load_settings
 
 
 def build_load_assets(settings: Settings, after: Sequence[dg.AssetsDefinition]) -> dict[str, dg.AssetsDefinition]:
-    """Step -> asset for each scenario of scenarios.yaml. They follow each other: one load at a time."""
+    """Step -> asset for each scenario that evaluations play. They follow each other: one load at a time."""
     assets: dict[str, dg.AssetsDefinition] = {}
-    for name in scenario_names(settings.config_file("scenarios.yaml")):
+    for name in played(settings.config_file("scenarios.yaml"), settings.scenarios):
         assets[f"load/{name}"] = _build_load_asset(name, [*after, *assets.values()])
     return assets
 
@@ -38,21 +37,7 @@ def _build_load_asset(name: str, after: Sequence[dg.AssetsDefinition]) -> dg.Ass
         folder = results.run_folder(evaluation_id(context.instance, context.run))
         measurement = folder.get_measurement(f"load/{name}")
         if measurement is None:
-            settings, target = load_settings(), read_target(folder)
-            scenarios = load_scenarios(settings.config_file("scenarios.yaml"), target.profile)
-            outcome = run_scenario(
-                next(scenario for scenario in scenarios if scenario.name == name),
-                target.endpoint,
-                settings.endpoint_key,
-                hardware=target.hardware,
-                on_progress=progress_log(context.log),
-            )
-            files = {"requests": folder.put_frame(f"load/{name}/requests", outcome.requests)}
-            measurement = folder.put_measurement(
-                Measurement(
-                    f"load/{name}", outcome.metrics, outcome.comparable, outcome.problem, files, outcome.details
-                )
-            )
+            measurement = measure_scenario(name, load_settings(), read_target(folder), folder, context.log.info)
         return dg.MaterializeResult(metadata=measurement_metadata(measurement, results.objects()))
 
     return load_asset

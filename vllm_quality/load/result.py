@@ -103,6 +103,7 @@ class StageResult:
 
     frame          one row per request, `figures.records.RECORD_SCHEMA`; clocks in seconds from the stage's start
     whole, steady  the figures of the whole stage, and of its steady window; `unsteady` says why there is none
+    probe          a rate tried by the capacity search, not a stage of the scenario
     """
 
     name: str
@@ -114,7 +115,7 @@ class StageResult:
     steady: Figures | None
     unsteady: str | None
     server: ServerFigures | None
-    problem: str | None
+    probe: bool = False
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,15 @@ class RunFolder:
         """
         buffer = io.BytesIO()
         frame.write_parquet(buffer)
-        data = buffer.getvalue()
-        key = self._key(f"{name}-{hashlib.sha256(data).hexdigest()[:16]}.parquet")
-        self.objects.put(key, data, "application/vnd.apache.parquet")
+        return self._put(name, "parquet", buffer.getvalue(), "application/vnd.apache.parquet")
+
+    def put_text(self, name: str, ending: str, text: str, content_type: str) -> str:
+        """Store a text; its key, `runs/<run_id>/<name>-<hash>.<ending>`, with the hash for the same reason."""
+        return self._put(name, ending, text.encode(), content_type)
+
+    def _put(self, name: str, ending: str, data: bytes, content_type: str) -> str:
+        key = self._key(f"{name}-{hashlib.sha256(data).hexdigest()[:16]}.{ending}")
+        self.objects.put(key, data, content_type)
         return key
 
     def get_frame(self, key: str) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """The registry of metrics: what each one means, its unit, and which direction is worse.
 
-A metric's name is a path: `eval/<suite>/<metric>`, `load/<scenario>/<stage>/<metric>`, `pipeline/<metric>`. The last part
+A metric's name is a path: `eval/<suite>/<metric>`, `load/<scenario>/<stage>/<metric>`, `pipeline/<metric>`. What a whole
+ladder or search gave stands where the stage does: `load/<scenario>/plateau/…`, `load/<scenario>/capacity/…`. The last part
 decides what it is; nothing is guessed from a name that is not listed here.
 """
 
@@ -43,10 +44,18 @@ METRICS: tuple[MetricDefinition, ...] = (
     _load(rf"ttft_{_STATISTIC}_s", False, "s", "time to first token"),
     _load(rf"tpot_{_STATISTIC}_s", False, "s", "time per output token"),
     _load(rf"itl_{_STATISTIC}_s", False, "s", "inter-token latency"),
+    _load(rf"chunk_gap_{_STATISTIC}_s", False, "s", "gap between events"),
     _load(rf"e2e_{_STATISTIC}_s", False, "s", "request latency"),
+    _load(rf"ntpot_{_STATISTIC}_s", False, "s", "request latency per output token"),
     _load("output_tokens_per_s", True, "1/s", "output throughput"),
     _load("requests_per_s", True, "1/s", "completed requests"),
+    _load(rf"steady_ttft_{_STATISTIC}_s", False, "s", "time to first token, steady window"),
+    _load(rf"steady_tpot_{_STATISTIC}_s", False, "s", "time per output token, steady window"),
+    _load("steady_output_tokens_per_s", True, "1/s", "output throughput, steady window"),
+    _load("steady_requests_per_s", True, "1/s", "completed requests, steady window"),
+    _load("rate_per_s", True, "1/s", "highest rate within the SLO"),
     _load("success_ratio", True, "", "requests that succeeded"),
+    _load("goodput_ratio", True, "", "requests within the SLO"),
     _load(r"send_lag_\w+_s", None, "s", "how late the client itself was"),
     _load(r"\w+_count", None, "count", "count"),
     _eval(r"\w+_stderr", None, "", "standard error"),

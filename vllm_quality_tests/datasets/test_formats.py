@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vllm_quality.datasets.files import LONGEST_ROW
 from vllm_quality.datasets.formats import FORMATS
 from vllm_quality.datasets.reading import iterate_set, read_set
+from vllm_quality.datasets.rows import LONGEST_ROW
 from vllm_quality.datasets.schema import DatasetError, Item
 from vllm_quality_tests.datasets.sets import lines, write_set
 
@@ -71,6 +71,19 @@ SAID = [("system", "Be brief."), ("user", "Hi"), ("assistant", "Hello"), ("user"
             (USER, "That.", (), CONTEXT),
         ),
         ("deepeval", {"scenario": "s", "turns": CHAT}, {}, (SAID, None, (), {})),
+        (
+            "qianfan",
+            [
+                {"prompt": "Hi", "response": "Hello", "system": "Be brief."},
+                {"prompt": "What?", "response": [["That."]]},
+            ],
+            {},
+            (SAID, "That.", (), {}),
+        ),
+        ("qianfan", [{"prompt": "What?", "response": []}], {}, (USER, None, (), {})),
+        ("prompt_response", {"prompt": "What?", "response": "That."}, {}, (USER, "That.", (), {})),
+        ("prompt_response", {"question": "What?", "answer": "That.", "text": "x"}, {}, (USER, "That.", (), {})),
+        ("prompt_response", NAMED, COLUMNS, (USER, "3", ("3", "4"), {"topic": "sums"})),
     ],
 )
 def test_a_row_is_understood(tmp_path: Path, name: str, row: Any, columns: dict[str, Any], wanted: Asked) -> None:
@@ -107,6 +120,35 @@ def test_csv_and_parquet_hold_the_same_as_json_lines(tmp_path: Path) -> None:
     assert {name: [asked(item) for item in items] for name, items in found.items()} == dict.fromkeys(files, wanted)
     assert [item.source_line for item in found["csv"]] == [2, 3, 5]
     assert [item.source_line for item in found["parquet"]] == [1, 2, 3]
+
+
+def test_each_line_of_a_text_is_a_question(tmp_path: Path) -> None:
+    contents = read_set(write_set(tmp_path, "mine", {"rows.txt": "What?\r\n\nWhy?\n"}, format="text"))
+    assert [(item.input, item.source_line) for item in contents.items] == [("What?", 1), ("Why?", 3)]
+
+
+def test_answers_cut_off_from_their_question_are_left_out(tmp_path: Path) -> None:
+    turns = [{"from": "gpt", "value": "And so on."}, {"from": "human", "value": "What?"}]
+    rows = lines([{"conversations": turns}, {"conversations": turns[:1]}])
+    contents = read_set(write_set(tmp_path, "mine", {"rows.jsonl": rows}, format="sharegpt"))
+    assert [asked(item) for item in contents.items] == [(USER, None, (), {})]
+    assert [bad.why for bad in contents.quarantined] == ["has no user message at the end of its conversation"]
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ({"prompt": "Hi"}, "is not a list of turns"),
+        ([{"prompt": "Hi"}, {"prompt": "What?"}], "has a turn 1 without a 'response', though others follow"),
+        ([{"response": "Hi"}], "has no text in 'prompt'"),
+        (["Hi"], "has a turn 1 that is no object"),
+        ([{"prompt": "Hi", "response": {}}], "has 'response' that is neither text nor number"),
+    ],
+)
+def test_what_is_no_conversation_of_qianfans_is_set_aside(tmp_path: Path, row: Any, why: str) -> None:
+    rows = lines([row, [{"prompt": "Hi"}]])
+    contents = read_set(write_set(tmp_path, "mine", {"rows.jsonl": rows}, format="qianfan"))
+    assert [bad.why for bad in contents.quarantined] == [why]
 
 
 GOOD = '{"input": "What?"}'
@@ -191,7 +233,9 @@ json_values = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(["input", "messages", "reference", "choices", "role", "content", "from", "value", "turns"])
-            | st.sampled_from(["conversations", "instruction", "output", "expected_output", "context", "topic"]),
+            | st.sampled_from(
+                ["conversations", "instruction", "output", "expected_output", "context", "topic", "prompt", "response"]
+            ),
             inner,
             max_size=4,
         )
@@ -202,7 +246,7 @@ json_values = st.recursive(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    name=st.sampled_from(["jsonl", "openai_chat", "sharegpt", "alpaca", "deepeval"]),
+    name=st.sampled_from(["jsonl", "openai_chat", "sharegpt", "alpaca", "deepeval", "qianfan", "prompt_response"]),
     rows=st.lists(json_values, max_size=4),
 )
 def test_any_json_is_either_an_item_or_set_aside(tmp_path: Path, name: str, rows: list[Any]) -> None:

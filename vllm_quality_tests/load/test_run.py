@@ -3,17 +3,23 @@
 import asyncio
 import json
 import logging
-import threading
+import os
+import subprocess
 import time
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 from vllm_quality.errors import UserError
 from vllm_quality.load.errors import LoadError
-from vllm_quality.load.run import LoadResult, comparable_hash, run_scenario
-from vllm_quality.load.tape import build_tape, load_tape
+from vllm_quality.load.result import LoadResult, Snapshot
+from vllm_quality.load.run import comparable_hash, run_scenario
+from vllm_quality.load.scenario import Scenario
+from vllm_quality.load.tape import build_tape
 from vllm_quality.results.rows import check_requests
+from vllm_quality.serving.endpoint import Endpoint
 from vllm_quality.verdict.metrics import definition_of
 from vllm_quality_tests.load.asking import endpoint, scenario
 from vllm_quality_tests.servers.sse import (
@@ -41,7 +47,12 @@ def paced(seen: Seen) -> Script:
 
 
 def run(server: SseServer, api_key: str | None = None, **settings: object) -> LoadResult:
-    return run_scenario(scenario(**settings), endpoint(server.url), api_key)
+    return measure(scenario(**settings), endpoint(server.url), api_key)
+
+
+def measure(wanted: Scenario, where: Endpoint, api_key: str | None = None, **options: Any) -> LoadResult:
+    """Without calibration, which has its own test."""
+    return run_scenario(wanted, where, api_key, **{"calibrate": False, **options})
 
 
 def stage(result: LoadResult, name: str = "rate-50") -> dict[str, float]:
@@ -77,12 +88,10 @@ def test_requests_leave_on_schedule_however_slow_the_answers() -> None:
 
 def test_a_closed_loop_keeps_its_streams_and_sends_every_request() -> None:
     streams = {"type": "concurrency", "streams": 3, "requests": 12}
-    told: list[tuple[int, int]] = []
+    told: list[Snapshot] = []
     with SseServer(paced) as server:
-        result = run_scenario(
-            scenario(stages=[streams]), endpoint(server.url), None, on_progress=lambda *counts: told.append(counts)
-        )
-    assert told[-1] == (12, 12)
+        result = measure(scenario(stages=[streams]), endpoint(server.url), on_progress=told.append)
+    assert {"warm-up", "concurrency-3"} >= {snapshot.part for snapshot in told}
     metrics = stage(result, "concurrency-3")
     assert (metrics["ok_count"], result.problem) == (12, None)
     events = [(row["sent_s"], 1) for row in result.requests.rows(named=True)]
@@ -114,27 +123,26 @@ def test_stages_follow_each_other() -> None:
     assert check_requests(result.requests).height == 15
 
 
-def test_a_tape_replays_to_the_byte() -> None:
-    tape = build_tape(scenario())
+def test_a_tape_replays_to_the_byte(tmp_path: Path) -> None:
     with SseServer(good()) as first:
-        run(first)
+        measured = measure(scenario(), endpoint(first.url), folder=tmp_path)
     with SseServer(good()) as second:
-        replayed = run_scenario(scenario(), endpoint(second.url), None, tape=load_tape(tape.dump()))
+        replayed = measure(scenario(), endpoint(second.url), tape=tmp_path / "tape")
     assert [seen.body for seen in first.seen] == [seen.body for seen in second.seen]
-    assert replayed.details["tape_sha256"] == tape.sha256
+    assert replayed.tape_sha256 == measured.tape_sha256
 
 
-def test_what_is_comparable() -> None:
+def test_what_is_comparable(tmp_path: Path) -> None:
     def hash_of(hardware: str = "h100", **settings: object) -> str:
         changed = scenario(**settings)
-        return comparable_hash(changed, build_tape(changed), hardware)
+        return comparable_hash(changed, build_tape(changed, None, tmp_path), hardware)
 
     same = [hash_of(), hash_of(title="Else"), hash_of(trust={"min_ok": 3}), hash_of(abort_after_connect_errors=3)]
     assert len(set(same)) == 1
     others = [hash_of("a100"), hash_of(seed=1), hash_of(profile="full"), hash_of(output_tokens=4), hash_of(name="else")]
     assert len({*others, same[0]}) == 6
     with SseServer(good()) as server:
-        assert run_scenario(scenario(), endpoint(server.url), None, hardware="h100").comparable == same[0]
+        assert measure(scenario(), endpoint(server.url), hardware="h100").comparable == same[0]
 
 
 def test_prompts_are_token_exact_where_the_endpoint_counts() -> None:
@@ -144,7 +152,7 @@ def test_prompts_are_token_exact_where_the_endpoint_counts() -> None:
         return good()
 
     with SseServer(script) as server:
-        result = run_scenario(scenario(), endpoint(server.url, "tokenize"), None)
+        result = measure(scenario(), endpoint(server.url, "tokenize"))
         sizes = {len(seen.asked["prompt"].split()) for seen in server.seen if seen.path != "/tokenize"}
     assert sizes == {6}
     assert result.problem is None
@@ -159,13 +167,13 @@ def test_counting_along_is_asked_for_and_done_without_where_it_is_refused() -> N
         return good()
 
     with SseServer(picky) as server:
-        result = run_scenario(scenario(), endpoint(server.url, engine="vllm"), None)
+        result = measure(scenario(), endpoint(server.url, engine="vllm"))
     assert result.problem is None
     assert result.details["extras"] == {"stream_options": {"include_usage": True}}
     with SseServer(good()) as server:
-        result = run_scenario(scenario(), endpoint(server.url, engine="vllm"), None)
+        result = measure(scenario(), endpoint(server.url, engine="vllm"))
         salts = {seen.asked["cache_salt"] for seen in server.seen}
-    assert len(salts) == 1
+    assert len(salts) == 2  # the warm-up and the stage: neither finds what the other left in the cache
     assert result.details["extras"]["stream_options"]["continuous_usage_stats"] is True
 
 
@@ -244,7 +252,7 @@ def test_a_server_killed_in_the_middle_gives_classes_and_an_early_end() -> None:
     assert "connect_error" in outcomes
     assert outcomes <= {"ok", "connect_error", "truncated"}
     assert result.problem is not None
-    assert "of 2400 requests: 5 requests in a row found no connection: connection refused." in result.problem
+    assert "requests: 5 requests in a row found no connection: connection refused." in result.problem
     metrics = stage(result, "rate-40")
     assert metrics["requests_count"] == result.requests.height < 200
 
@@ -254,7 +262,7 @@ def test_an_endpoint_that_is_not_there_is_one_sentence_at_once() -> None:
         url = server.url
     start = time.monotonic()
     with pytest.raises(LoadError, match=rf"^{url} cannot be reached \(connection refused\); check the address"):
-        run_scenario(scenario(), endpoint(url), None)
+        measure(scenario(), endpoint(url))
     assert time.monotonic() - start < 3
 
 
@@ -297,7 +305,7 @@ def test_an_endpoint_without_the_scenarios_api_is_refused() -> None:
         chat_only = endpoint(server.url)
         object.__setattr__(chat_only, "capabilities", ("chat",))
         with pytest.raises(LoadError, match="does not answer /v1/completions"):
-            run_scenario(scenario(), chat_only, None)
+            measure(scenario(), chat_only)
 
 
 def test_the_key_is_sent_and_is_in_no_result_log_or_repr(
@@ -326,26 +334,141 @@ def test_the_key_is_sent_and_is_in_no_result_log_or_repr(
 
 def test_it_runs_beside_a_running_loop_as_in_a_notebook() -> None:
     async def cell(url: str) -> LoadResult:
-        return run_scenario(scenario(), endpoint(url), None)
+        return measure(scenario(), endpoint(url))
 
     with SseServer(good()) as server:
         assert asyncio.run(cell(server.url)).problem is None
 
 
-def test_an_interrupt_ends_the_run_and_goes_on_to_the_caller() -> None:
-    def interrupt(done: int, total: int) -> None:
+class Interrupter:
+    """Presses Ctrl-C so many times, each once a request has ended since."""
+
+    def __init__(self, times: int) -> None:
+        self.times, self.done = times, 0
+
+    def __call__(self, snapshot: Snapshot) -> None:
+        if self.times and snapshot.part == "rate-10" and snapshot.done > self.done:
+            self.times, self.done = self.times - 1, snapshot.done
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_ends_the_run_with_what_was_measured() -> None:
+    start = time.monotonic()
+    stages = [{"type": "constant", "rate": 10, "duration_s": 60}, {"type": "constant", "rate": 5, "duration_s": 60}]
+    with SseServer(good()) as server:
+        result = measure(scenario(stages=stages), endpoint(server.url), on_progress=Interrupter(1))
+    assert time.monotonic() - start < 20
+    assert result.interrupted
+    assert len(result.stages) == 1
+    assert 1 <= result.stages[0].whole.ok == result.requests.height < 100
+    assert result.problem is not None
+    assert "it was ended by hand" in result.problem
+
+
+def test_an_interrupt_before_anything_is_measured_goes_on_to_the_caller() -> None:
+    def interrupt(snapshot: Snapshot) -> None:
         raise KeyboardInterrupt
 
-    start = time.monotonic()
-    with SseServer(good()) as server, pytest.raises(KeyboardInterrupt):
-        run_scenario(
-            scenario(stages=[{"type": "constant", "rate": 10, "duration_s": 60}]),
-            endpoint(server.url),
-            None,
-            on_progress=interrupt,
+    with SseServer([1.0, *good()]) as server, pytest.raises(KeyboardInterrupt):
+        measure(scenario(), endpoint(server.url), on_progress=interrupt)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_process_is_left_behind(workers: int) -> None:
+    with SseServer(good()) as server:
+        measure(scenario(), endpoint(server.url), workers=workers)
+    left = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "play.worker"], capture_output=True, check=False)
+    assert left.stdout == b""
+
+
+def test_a_killed_worker_is_one_sentence() -> None:
+    def kill(snapshot: Snapshot) -> None:
+        if snapshot.part == "rate-10" and snapshot.sent:
+            subprocess.run(["pkill", "-KILL", "-P", str(os.getpid()), "-f", "play.worker"], check=False)
+
+    stages = [{"type": "constant", "rate": 10, "duration_s": 60}]
+    with (
+        SseServer(good()) as server,
+        pytest.raises(LoadError, match=r"Worker 0 of the load test was killed by signal 9; was there enough memory\?"),
+    ):
+        measure(scenario(stages=stages), endpoint(server.url), on_progress=kill)
+
+
+def test_workers_share_a_load_and_their_results_are_one() -> None:
+    stages = [
+        {"type": "constant", "rate": 100, "duration_s": 0.5},
+        {"type": "concurrency", "streams": 5, "requests": 33},
+    ]
+    with SseServer(paced) as server:
+        result = measure(scenario(stages=stages), endpoint(server.url), workers=3)
+        assert len({seen.body for seen in server.seen}) == 84
+    assert (result.workers, result.problem) == (3, None)
+    even, streams = result.stages
+    assert even.frame["request_index"].to_list() == list(range(50))
+    assert even.frame["due_s"].to_list() == pytest.approx([index / 100 for index in range(50)])
+    assert (even.frame["sent_s"] >= even.frame["due_s"]).all()
+    assert streams.frame["request_index"].to_list() == list(range(33))
+    assert streams.whole.itl.count == 66
+
+
+def test_users_come_one_by_one_and_stop_when_the_time_is_over() -> None:
+    users = {"type": "users", "users": 4, "spawn_rate": 10, "runtime_s": 1.0}
+    with SseServer(paced) as server:
+        result = measure(scenario(stages=[users]), endpoint(server.url))
+    frame = result.stages[0].frame.sort("sent_s")
+    firsts = frame.head(1)["sent_s"][0], frame.filter(pl.col("sent_s") >= 0.3).height
+    assert firsts[0] < 0.1
+    assert firsts[1] > 0
+    assert frame["sent_s"].max() < 1.0  # type: ignore[operator]
+    assert result.problem is None
+
+
+def test_entries_that_are_used_up_come_again_with_another_salt() -> None:
+    streams = {"type": "concurrency", "streams": 2, "duration_s": 0.8, "pool": 3}
+    with SseServer(good()) as server:
+        result = measure(scenario(stages=[streams]), endpoint(server.url, engine="vllm"))
+        salted = {(seen.asked["prompt"], seen.asked["cache_salt"]) for seen in server.seen}
+    frame = result.stages[0].frame
+    assert frame.height > 6
+    assert frame["lap"].max() == (frame.height - 1) // 3
+    assert len(salted) == frame.height + 1  # and the warm-up
+
+
+def test_a_session_is_played_turn_by_turn_and_ends_where_a_turn_fails(tmp_path: Path) -> None:
+    turns = [{"role": role, "content": f"{role} {n}"} for n in range(3) for role in ("user", "assistant")]
+    (tmp_path / "said.jsonl").write_text(json.dumps({"messages": turns}) + "\n")
+    data = {"path": str(tmp_path / "said.jsonl"), "turns": "sessions"}
+    streams = {"type": "concurrency", "streams": 1, "requests": 6}
+    failing: Script = [whole("500 Internal Server Error", {"error": "boom"})]
+
+    def script(seen: Seen) -> Script:
+        return failing if len(server.seen) == 7 else good()
+
+    with SseServer(script) as server:
+        result = measure(
+            scenario(stages=[streams], data=data, input_tokens=None, api="chat"), endpoint(server.url), tape=None
         )
-    assert time.monotonic() - start < 5
-    assert not any(thread.name == "load" for thread in threading.enumerate())
+        lengths = [len(seen.asked["messages"]) for seen in server.seen[1:]]
+    frame = result.stages[0].frame.sort("sent_s")
+    assert lengths[:5] == [1, 3, 5, 1, 3]
+    assert frame["turn"].to_list()[:5] == [0, 1, 2, 0, 1]
+    # The last turn failed here, and nothing followed a failed one.
+    assert frame["outcome"].to_list().count("http_error") == 1
+
+
+def test_the_client_is_calibrated_on_a_server_whose_timing_is_known() -> None:
+    parts: list[str] = []
+    with SseServer(paced) as server:
+        result = measure(
+            scenario(), endpoint(server.url), calibrate=True, on_progress=lambda told: parts.append(told.part)
+        )
+    assert "calibration" in parts
+    found = result.calibration
+    assert found is not None
+    assert found.requests > 1
+    assert 0 <= found.ttft_error_mean_s < 0.2
+    assert found.cpu_us_per_chunk > 0
+    assert result.requests.height == 10  # none of the calibration's
 
 
 def test_a_client_that_cannot_keep_up_says_so() -> None:

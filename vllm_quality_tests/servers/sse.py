@@ -162,7 +162,13 @@ class SseServer:
         request, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").rstrip().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        seen = Seen(connection, request.split()[1], headers, body, time.perf_counter())
+        method, path = request.split()[:2]
+        if method == "GET":
+            # Scripts are for completions; /metrics and the like are not here.
+            writer.write(whole("404 Not Found", {"error": "not found"}))
+            await writer.drain()
+            return True
+        seen = Seen(connection, path, headers, body, time.perf_counter())
         self.seen.append(seen)
         for step in self._script(seen) if callable(self._script) else self._script:
             match step:

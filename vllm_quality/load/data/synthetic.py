@@ -1,48 +1,42 @@
-"""Synthetic prompts of a wanted length in tokens, the same for the same seed.
+"""Synthetic prompts of wanted lengths in tokens, the same for the same seed.
 
-Each prompt is drawn on its own from common words, so that no two begin alike: with some 300 words, two prompts of a run
-share a first KV block of 16 tokens with a chance below 1e-30, and no prefix cache answers for the model. (That the same
-prompts come again in the next run on a server that is still up is the wire's matter, see `client.Target`.)
+Each prompt is drawn on its own from 256 common words, so that no two begin alike: two prompts of a run share a first KV
+block of 16 tokens with a chance below 1e-30, and no prefix cache answers for the model unless shared prefixes are asked
+for. (That the same prompts come again in the next run on a server that is still up is the wire's matter, see
+`client.Target`.)
 """
 
 import hashlib
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
-
+from vllm_quality.load.data.tokens import CountTokens
 from vllm_quality.load.errors import LoadError
-from vllm_quality.load.scenario import Api
-from vllm_quality.serving.endpoint import Endpoint, auth_headers
+from vllm_quality.load.scenario import SharedPrefix
 
-# One token each, with the space before it, in the byte-pair vocabularies of today's models.
+# One token each, at a text's start and after a space, in the vocabularies of SmolLM2 and of Mistral (both kinds), and in most
+# others of today. 256 of them, so that a byte is a word.
 _WORDS = tuple(
-    """able about above across act add after again age ago air all almost alone along already also always among animal
-    answer any area arm art ask away baby back bad ball bank base be bed before begin behind best better big bird black
-    blue board boat body book both bottom box boy bread bring brother brown build building bus business busy buy call car
-    care carry case cat center change check child city class clean clear clock close cloud coast cold color come common
-    control cook cool corner cost country course cover cross cut dark daughter day deal deep desk dinner direct doctor dog
-    door down draw dream dress drink drive drop dry each ear early earth east easy eat edge effect eight end energy engine
-    enough equal even evening event ever every exact eye face fact fall family far farm fast father feel field fight fill
-    final find fine finger fire first fish five floor fly follow food foot force forest form four free friend front fruit
-    full game garden gas general girl give glass gold good grand grass great green ground group grow guess hair half hall
-    hand happy hard head hear heart heat heavy help high hill history hold hole home hope horse hospital hot hour house
-    human hundred ice idea inside island job join jump just keep key kind king kitchen know lake land language large last
-    late laugh law lead learn leave left letter level life light line list listen little live local long look love low
-    machine main make man map mark market matter maybe measure meat meet middle might milk mind minute money month moon
-    morning mother mountain mouth move music name nation near need never new next night nine north note nothing number
-    ocean office oil old once open order other outside own page paper part party pass past pattern pay people""".split()  # noqa: SIM905  # 310 quoted words are no easier to read
+    """able about above add after again age ago air almost alone along already also always among animal answer arm bad
+    ball bank bed before best better big blue board boat body book bottom boy building bus business buy call car care
+    center change city clean clock cost course cover cut dark daughter deal deep direct doctor door draw drop each
+    early earth end energy even event ever eye face fall family far fast father field fill final fine fish fly food
+    foot forest four friend front full girl give glass good grand great green hair hall hard heart heat high history
+    hole home horse hot hour ice idea join keep kind know lake land language large last lead learn leave level light
+    list listen little live local look low machine main map market middle mind month music name nation near need never
+    new next office old once other outside page paper part past pay people person phone picture piece plan plant point
+    poor position post power present president problem process product public pull put question rain raise read reason
+    red report rest rich right rise river road room rule safe save school seat second section see set share shop sign
+    six size small son song soon source south special speed spring stand state step still stock stone stop student
+    system table talk ten test text there thing third time top total touch town trade train true try turn type unit
+    very war watch way week west white whole win window wood work world write wrong year""".split()  # noqa: SIM905  # 256 quoted words are no easier to read
 )
 _ADJUSTMENTS = 32  # a byte-pair tokenizer needs one or two; one that takes several tokens for most words, ten
-_TOKENIZE_ATTEMPTS = 3
+_PLAIN_ADJUSTMENTS = 4  # from then on the last word is drawn anew each time: it may be one that takes two tokens
+_ENOUGH = 100  # prompts that agreed on what a word takes, before the next ones are not counted any more
 
-CountTokens = Callable[[str], int]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """One prompt. item: its id, told from its text. tokens: what the endpoint's tokenizer counts, None where not asked."""
 
@@ -51,69 +45,116 @@ class Prompt:
     tokens: int | None
 
 
-def synthesize(count: int, tokens: int, seed: str, count_tokens: CountTokens | None = None) -> list[Prompt]:
-    """`count` distinct prompts of `tokens` tokens each; of `tokens` words each where nothing counts tokens.
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """Words without end, of which a prompt takes the first; `prefix` comes before them."""
 
-    The prompt at a position depends on the seed and the position only. Where the wanted length cannot be met exactly (it
-    is below what the chat template alone takes, say), the nearest one found is used and its true length recorded.
+    seed: str
+    prefix: tuple[str, ...] = ()
+
+    @property
+    def least(self) -> int:
+        """Fewest words that make a prompt of its own."""
+        return len(self.prefix) + 1
+
+    @property
+    def first(self) -> str:
+        return self.prefix[0] if self.prefix else self.words(1)[0]
+
+    def words(self, count: int, variant: int = 0) -> tuple[str, ...]:
+        # An extendable hash: the first bytes are the same however many are asked for, on every machine.
+        numbers = hashlib.shake_128(self.seed.encode()).digest(count - len(self.prefix))
+        drawn = [_WORDS[number] for number in numbers]
+        if variant:
+            drawn[-1] = _WORDS[(numbers[-1] + 37 * variant) % len(_WORDS)]
+        return (*self.prefix, *drawn)
+
+
+class Sizer:
+    """Finds how many words make a wanted length in tokens. One for all prompts of a tape: it learns.
+
+    To the tokenizers in use the words here are a token each, and a prompt is its words and a constant that depends on its
+    first word (which has no space before it) and the chat template. Each prompt is counted until a hundred have confirmed
+    that to the token, over the lengths that the tape asks for; from then on it is told. One prompt that does not fit it,
+    and every prompt is counted.
     """
-    return [_prompt(random.Random(f"{seed}/{index}"), tokens, count_tokens) for index in range(count)]  # noqa: S311
+
+    def __init__(self, count_tokens: CountTokens | None) -> None:
+        self._count = count_tokens
+        self._extra: dict[str, int] = {}  # by first word: tokens of a prompt beyond one for each word
+        self._latest = 0
+        self._confirmed = 0
+        self._contradicted = False
+
+    def fit(self, drawn: _Drawn, tokens: int) -> tuple[tuple[str, ...], int | None]:
+        """The words, and what they count; the nearest that was found where `tokens` cannot be met."""
+        if self._count is None:
+            return drawn.words(max(drawn.least, tokens)), None
+        extra = self._extra.get(drawn.first)
+        wanted = tokens - (self._latest if extra is None else extra)
+        if extra is not None and wanted >= drawn.least and self._confirmed >= _ENOUGH and not self._contradicted:
+            return drawn.words(wanted), tokens
+        return self._measured(self._count, drawn, max(drawn.least, wanted), tokens)
+
+    def beyond_words(self, drawn: _Drawn) -> int:
+        """What a text takes beyond its words: special tokens, the template, a first word of several tokens."""
+        return 0 if self._count is None else self._count(drawn.first) - 1
+
+    def _measured(
+        self, count: CountTokens, drawn: _Drawn, taken: int, tokens: int
+    ) -> tuple[tuple[str, ...], int | None]:
+        best: tuple[tuple[str, ...], int] | None = None
+        for attempt in range(_ADJUSTMENTS):
+            words = drawn.words(taken, max(0, attempt - _PLAIN_ADJUSTMENTS))
+            counted = count(" ".join(words))
+            self._learn(drawn.first, counted - taken)
+            if best is None or abs(tokens - counted) < abs(tokens - best[1]):
+                best = words, counted
+            off = tokens - counted
+            if off == 0 or (off < 0 and taken == drawn.least):
+                break
+            change = min(tokens, max(1, abs(off) * taken // max(1, counted)))
+            taken = taken + change if off > 0 else max(drawn.least, taken - change)
+        assert best is not None  # noqa: S101  # there is a first attempt
+        return best
+
+    def _learn(self, first: str, extra: int) -> None:
+        known = self._extra.setdefault(first, extra)
+        self._latest = extra
+        self._confirmed += known == extra
+        self._contradicted |= known != extra
 
 
-def _prompt(source: random.Random, tokens: int, count_tokens: CountTokens | None) -> Prompt:
-    words, counted = source.choices(_WORDS, k=tokens), None
-    if count_tokens is not None:
-        words, counted = _fit(source, words, tokens, count_tokens)
-    text = " ".join(words)
-    return Prompt(hashlib.sha256(text.encode()).hexdigest()[:16], text, counted)
+class Synthesizer:
+    """The prompts of one tape. Raises `LoadError` where a prompt cannot hold its shared prefix."""
 
+    def __init__(self, seed: str, count_tokens: CountTokens | None, shared: SharedPrefix | None = None) -> None:
+        self._seed, self._sizer, self._shared = seed, Sizer(count_tokens), shared
+        self._prefixes: dict[int, tuple[str, ...]] = {}
 
-def _fit(source: random.Random, words: list[str], tokens: int, count_tokens: CountTokens) -> tuple[list[str], int]:
-    """Words drawn or dropped at the end until they count as wanted; with their count, the nearest that was found."""
-    counted = count_tokens(" ".join(words))
-    best = words, counted
-    for _ in range(_ADJUSTMENTS):
-        off = tokens - counted
-        if off == 0 or (off < 0 and len(words) == 1):
-            break
-        change = min(tokens, max(1, abs(off) * len(words) // max(1, counted)))
-        words = [*words, *source.choices(_WORDS, k=change)] if off > 0 else words[: max(1, len(words) - change)]
-        counted = count_tokens(" ".join(words))
-        if abs(tokens - counted) < abs(tokens - best[1]):
-            best = words, counted
-    return best
+    def prompts(self, part: str, lengths: Iterable[int]) -> Iterator[Prompt]:
+        """Distinct prompts of these lengths in tokens; in words where nothing counts tokens.
 
+        The words of the prompt at a position depend on seed, part and position only. Where the length cannot be met
+        exactly (it is below what the chat template alone takes, say), the nearest one found is used and recorded.
+        """
+        for index, tokens in enumerate(lengths):
+            seed = f"{self._seed}/{part}/{index}"
+            prefix = self._prefix(seed) if self._shared is not None else ()
+            words, counted = self._sizer.fit(_Drawn(seed, prefix), tokens)
+            if prefix and (len(words) if counted is None else counted) > tokens:
+                raise LoadError(
+                    f"A prompt of {tokens} tokens cannot hold a shared prefix of {len(prefix)} words, the tokens that the "
+                    "model's template adds, and a word of its own; make the prompts longer or the prefix shorter."
+                )
+            text = " ".join(words)
+            yield Prompt(hashlib.sha256(text.encode()).hexdigest()[:16], text, counted)
 
-@contextmanager
-def token_counter(endpoint: Endpoint, api: Api, api_key: str | None, timeout_s: float) -> Iterator[CountTokens | None]:
-    """Counts a prompt's tokens as the endpoint will, special tokens and chat template included; None if it cannot.
-
-    Asks `POST /tokenize` in vLLM's form. Raises `LoadError` when an endpoint that said it could does not answer: a guess
-    in its place would make another tape, comparable to nothing.
-    """
-    if "tokenize" not in endpoint.capabilities:
-        yield None
-        return
-    url = f"{endpoint.base_url}/tokenize"
-    retrying = Retrying(
-        stop=stop_after_attempt(_TOKENIZE_ATTEMPTS),
-        wait=wait_exponential(multiplier=0.2, max=2),
-        retry=retry_if_exception_type(httpx.TransportError),
-        reraise=True,
-    )
-    with httpx.Client(headers=auth_headers(api_key), timeout=timeout_s) as client:
-
-        def count(text: str) -> int:
-            asked = {"messages": [{"role": "user", "content": text}]} if api == "chat" else {"prompt": text}
-            try:
-                response = retrying(client.post, url, json={"model": endpoint.model, **asked})
-                return int(response.raise_for_status().json()["count"])
-            except httpx.HTTPStatusError as error:
-                reason = f"answered {error.response.status_code}"
-            except httpx.TransportError as error:
-                reason = f"did not answer ({type(error).__name__})"
-            except (ValueError, KeyError, TypeError):
-                reason = "answered without a count"
-            raise LoadError(f"{url} {reason} while prompts were being sized; check the server, then try again.")
-
-        yield count
+    def _prefix(self, prompt_seed: str) -> tuple[str, ...]:
+        assert self._shared is not None  # noqa: S101  # asked for only with shared prefixes
+        drawn = int.from_bytes(hashlib.sha256(f"{prompt_seed}/group".encode()).digest()[:8], "little")
+        group = drawn % self._shared.groups
+        if group not in self._prefixes:
+            words = _Drawn(f"{self._seed}/(prefix)/{group}")
+            self._prefixes[group], _ = self._sizer.fit(words, self._shared.tokens + self._sizer.beyond_words(words))
+        return self._prefixes[group]

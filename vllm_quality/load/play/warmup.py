@@ -1,6 +1,7 @@
 """The first requests: they find out what the endpoint takes, warm it, and are in no figure."""
 
 import asyncio
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -13,8 +14,18 @@ from vllm_quality.load.wire.exchange import Exchange
 _NOT_TAKEN = (400, 422)  # how vLLM and others answer a request with a key they do not know
 
 
-async def warm_up(client: Client, tape: Tape, offers: list[dict[str, Any]]) -> float:
-    """Send the tape's warm-up requests one after the other; the seconds that the last good one took.
+@dataclass(frozen=True)
+class Warmth:
+    """How the last good warm-up request went: seconds in all, to its first token and between tokens; its tokens."""
+
+    length_s: float
+    ttft_s: float
+    tpot_s: float
+    output_tokens: int
+
+
+async def warm_up(client: Client, tape: Tape, offers: list[dict[str, Any]]) -> Warmth:
+    """Send the tape's warm-up requests one after the other.
 
     The first is sent with each of the offered extras in turn until the endpoint does not refuse them; the client's target
     keeps those. Raises `LoadError` when the endpoint is not reached, will refuse every request, or answers none of these.
@@ -27,15 +38,15 @@ async def warm_up(client: Client, tape: Tape, offers: list[dict[str, Any]]) -> f
         if exchange.status not in _NOT_TAKEN:
             break
     _check(client, exchange, answer)
-    lengths = [_length(exchange, answer)]
+    taken = [_warmth(exchange, answer)]
     for entry in others:
         exchange, answer = await _ask(client, entry, streaming=tape.streaming)
         _check(client, exchange, answer)
-        lengths.append(_length(exchange, answer))
-    good = [length for length in lengths if length is not None]
+        taken.append(_warmth(exchange, answer))
+    good = [warmth for warmth in taken if warmth is not None]
     if not good:
         raise LoadError(
-            f"{_url(client)} answered none of {len(lengths)} warm-up requests ({answer.outcome}: {answer.error}); check "
+            f"{_url(client)} answered none of {len(taken)} warm-up requests ({answer.outcome}: {answer.error}); check "
             "the server's log."
         )
     return good[-1]
@@ -45,10 +56,14 @@ def _url(client: Client) -> str:
     return f"{client.target.base_url}{client.target.path}"
 
 
-def _length(exchange: Exchange, answer: Answer) -> float | None:
+def _warmth(exchange: Exchange, answer: Answer) -> Warmth | None:
     if answer.outcome != "ok" or exchange.end is None or exchange.sent is None:
         return None
-    return exchange.end - exchange.sent
+    times, tokens = answer.token_times, answer.output_tokens or 1
+    length = exchange.end - exchange.sent
+    ttft = times[0] - exchange.sent if len(times) else length
+    tpot = (times[-1] - times[0]) / (tokens - 1) if len(times) > 1 and tokens > 1 else 0.0
+    return Warmth(length, ttft, tpot, tokens)
 
 
 async def _ask(client: Client, entry: Entry, *, streaming: bool) -> tuple[Exchange, Answer]:

@@ -4,9 +4,9 @@ import json
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
+from vllm_quality.load.wire.chunks import unframed
 from vllm_quality.load.wire.exchange import Exchange, Outcome
 from vllm_quality.load.wire.stream import Content, parse_object, read_stream, take_usage
 
@@ -42,14 +42,13 @@ class Answer:
 
 def read_answer(exchange: Exchange, *, streaming: bool, scrub: Callable[[str], str] = str) -> Answer:
     """Parse an ended exchange. `scrub` takes secrets out of what a server said before any of it is kept."""
-    body = b"".join(exchange.pieces)
     if exchange.status != 200:
         content = Content()
     elif streaming:
-        content = _read_stream(exchange, body)
+        content = _read_stream(exchange)
     else:
-        content = _read_whole(exchange, body)
-    outcome, error = _outcome(exchange, content, body, streaming)
+        content = _read_whole(exchange)
+    outcome, error = _outcome(exchange, content, streaming)
     usage = content.output_tokens is not None
     return Answer(
         outcome=outcome,
@@ -66,17 +65,22 @@ def read_answer(exchange: Exchange, *, streaming: bool, scrub: Callable[[str], s
 
 def has_token(exchange: Exchange) -> bool:
     """Whether a token has come so far."""
-    return exchange.status == 200 and bool(_read_stream(exchange, b"".join(exchange.pieces)).times)
+    return exchange.status == 200 and bool(_read_stream(exchange).times)
 
 
-def _read_stream(exchange: Exchange, body: bytes) -> Content:
-    return read_stream(body, list(accumulate(map(len, exchange.pieces))), exchange.stamps)
+def _read_stream(exchange: Exchange) -> Content:
+    return read_stream(exchange.pieces, exchange.stamps, framed=exchange.framed)
 
 
-def _read_whole(exchange: Exchange, body: bytes) -> Content:
+def _body(exchange: Exchange) -> bytes:
+    return unframed(exchange.pieces) if exchange.framed else b"".join(exchange.pieces)
+
+
+def _read_whole(exchange: Exchange) -> Content:
     content = Content()
     if exchange.failure is not None:
         return content
+    body = _body(exchange)
     value = parse_object(body)
     if value is None:
         content.fault = ("invalid", f"the answer is no JSON object: {body.decode('utf-8', 'replace')}")
@@ -94,7 +98,7 @@ def _read_whole(exchange: Exchange, body: bytes) -> Content:
     return content
 
 
-def _outcome(exchange: Exchange, content: Content, body: bytes, streaming: bool) -> tuple[Outcome, str]:
+def _outcome(exchange: Exchange, content: Content, streaming: bool) -> tuple[Outcome, str]:
     if exchange.failure is not None:
         # What a server said before it hung up tells more than that it did; and a stream that said [DONE] is whole.
         said_more = exchange.status is not None and (
@@ -103,9 +107,9 @@ def _outcome(exchange: Exchange, content: Content, body: bytes, streaming: bool)
         if exchange.failure[0] != "truncated" or not said_more:
             return exchange.failure
     if exchange.status != 200:
-        return "http_error", f"{exchange.status}: {_error_text(body)}"
+        return "http_error", f"{exchange.status}: {_error_text(_body(exchange))}"
     if streaming and exchange.content_type and not exchange.content_type.startswith(b"text/event-stream"):
-        told = exchange.content_type.decode("latin-1")
+        told, body = exchange.content_type.decode("latin-1"), _body(exchange)
         return "invalid", f"the answer is {told}, not text/event-stream: {body.decode('utf-8', 'replace')}"
     if content.fault is not None:
         return content.fault

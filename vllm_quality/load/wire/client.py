@@ -6,8 +6,10 @@ in its `Exchange`, through `on_end`.
 """
 
 import asyncio
+import errno
 import itertools
 import os
+import resource
 import socket
 import ssl
 from time import perf_counter
@@ -150,9 +152,14 @@ class Client:
         while True:
             await asyncio.sleep(pause)
             for connection in tuple(self._busy):
-                exchange = connection.exchange
-                failure = _overdue(exchange, limits, perf_counter()) if exchange is not None else None
-                if exchange is not None and failure is not None:
+                exchange, now = connection.exchange, perf_counter()
+                if exchange is None:
+                    continue
+                failure = _overdue(exchange, limits, now)
+                if failure is not None or (exchange.stamps and now - exchange.stamps[-1] > pause):
+                    # An end of an unusual form is found in the silence that follows it.
+                    connection.settle()
+                if failure is not None and connection.exchange is exchange:
                     self._busy.discard(connection)
                     connection.drop()
                     exchange.failure, exchange.end = failure, perf_counter()
@@ -180,6 +187,12 @@ def _overdue(exchange: Exchange, limits: Timeouts, now: float) -> tuple[Outcome,
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return (
+            f"the file descriptor limit ({limit}) is reached, and each connection takes one; raise it with ulimit -n or "
+            "use fewer streams"
+        )
     if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError | socket.gaierror):
         return os.strerror(error.errno).lower()
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -25,19 +25,23 @@ class Exchange:
     due         when the schedule wanted it sent       dispatched  when the client took it up
     sent        when its bytes were written            headers     when the answer's head had come
     end         when it ended, one way or the other
+    lap         which round through its entries a pool is in, from 0
     pieces      the answer's body as it came; stamps: the time of the read that brought each piece
+    framed      the pieces still carry the framing of HTTP's chunks; see `stream`
     failure     what the wire itself saw go wrong; None where only the content can tell
     retried     sent again, after its kept-alive connection closed without a byte
     started     a token is known to have come; the content is looked into only where a timeout turns on it
     """
 
     __slots__ = (
-        "_size", "_sized", "content_type", "dispatched", "due", "end", "failure", "headers", "index", "on_end", "pieces",
-        "request", "retried", "sent", "stamps", "started", "status",
+        "_size", "_sized", "content_type", "dispatched", "due", "end", "failure", "framed", "headers", "index", "lap",
+        "on_end", "pieces", "request", "retried", "sent", "stamps", "started", "status",
     )  # fmt: skip
 
-    def __init__(self, index: int, due: float, dispatched: float, request: bytes, on_end: "OnEnd") -> None:
-        self.index, self.due, self.dispatched = index, due, dispatched
+    def __init__(
+        self, index: int, due: float, dispatched: float, request: bytes, on_end: "OnEnd", lap: int = 0
+    ) -> None:
+        self.index, self.due, self.dispatched, self.lap = index, due, dispatched, lap
         self.request, self.on_end = request, on_end
         self.sent: float | None = None
         self.headers: float | None = None
@@ -46,6 +50,7 @@ class Exchange:
         self.content_type = b""
         self.pieces: list[bytes] = []
         self.stamps = array("d")
+        self.framed = False
         self.failure: tuple[Outcome, str] | None = None
         self.retried = False
         self.started = False

@@ -1,26 +1,24 @@
 """From the bytes of an OpenAI-compatible stream to its tokens and their times. Pure, and off the clock.
 
-Nearly all events of a stream differ in their text and counts only. The first one with text is parsed as JSON and becomes
-a template: its bytes before the text, and a pattern for what is behind it. An event that fits the template says what the
-parsed one said, but for the text and the counts; the others are parsed. That is a fifth of the cost of parsing each.
+Nearly all events of a stream differ in their text and counts only, and are read by a template; see `template`. What does
+not fit it is parsed as JSON, event by event. Runs of reads that hold one such event each cost a tenth of that.
 """
 
 import json
-import re
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from itertools import accumulate, islice
 from typing import Any
 
+from vllm_quality.load.wire.chunks import Unframer
 from vllm_quality.load.wire.exchange import Outcome
 from vllm_quality.load.wire.sse import BOM, Event, next_event
+from vllm_quality.load.wire.template import Template, learn
 
+_SHORT_RUN, _LONG_RUN = 4, 128
 _TEXT_KEYS = ("content", "reasoning_content", "reasoning")
-_TEXT = re.compile(rb'"(?:text|content|reasoning_content|reasoning)"\s*:\s*"([^"\\\x00-\x1f]+)"')
-_COUNT = re.compile(rb'"completion_tokens"\s*:')
-# What may differ behind the text, from one event to the next or from one stream to the next.
-_VARIABLE = re.compile(rb'"(?:(completion_tokens)|total_tokens|created)"\s*:\s*(\d+)|"id"\s*:\s*"([^"\\]*)"')
 
 
 @dataclass
@@ -68,49 +66,125 @@ def take_usage(content: Content, value: dict[str, Any]) -> int | None:
     return None
 
 
-def read_stream(body: bytes, ends: Sequence[int], stamps: Sequence[float]) -> Content:
+def read_stream(pieces: list[bytes], stamps: "array[float]", *, framed: bool = False) -> Content:
     """The content of a stream, up to `[DONE]`, a fault or its end.
 
-    ends, stamps: for each read, the offset in the body behind it and its time. Which reads the bytes came in has no
-    influence on anything but the times.
+    pieces, stamps: the reads and their times; framed: with the framing of HTTP's chunks. Which reads the bytes came in
+    has no influence on anything but the times: an event's is that of the read which completed it.
     """
-    reader = _Reader(body, ends, stamps)
+    reader = _Reader(pieces, stamps, framed)
     reader.read()
     return reader.content
 
 
 class _Reader:
-    def __init__(self, body: bytes, ends: Sequence[int], stamps: Sequence[float]) -> None:
-        self._body, self._ends, self._stamps = body, ends, stamps
+    """Takes whole reads that hold one event each, and fit the template, many at a time; all others event by event."""
+
+    def __init__(self, pieces: list[bytes], stamps: "array[float]", framed: bool) -> None:
+        self._pieces, self._stamps = pieces, stamps
+        self._unframer = Unframer() if framed else None
         self.content = Content()
+        # What was read and not yet taken: body, and where each of its reads ends in it.
+        self._body = b""
+        self._ends: list[int] = []
+        self._times: list[float] = []
         self._read = 0
+        self._at_start = True
         # The server's running count; None from the first text on that came without one.
         self._running: int | None = 0
-        self._prefix = b""
-        self._rest = re.compile(b"")
-        self._counted = False
+        self._template: Template | None = None
 
     def read(self) -> None:
-        position = len(BOM) if self._body.startswith(BOM) else 0
-        while not self.content.done and self.content.fault is None:
-            if self._prefix:
-                position = self._read_alike(position)
-            event = next_event(self._body, position)
-            if event is None:
-                # No blank line behind the last line is a common slip, and harmless for this one.
-                self.content.done = self._body[position:].strip() in (b"data: [DONE]", b"data:[DONE]")
-                break
-            self._read_event(event, position)
-            position = event.end
+        index, count, window = 0, len(self._pieces), 1
+        while index < count and not self._over:
+            taken = self._read_run(index)
+            index += taken
+            # Where reads and events do not correspond, longer and longer stretches are read at once.
+            window = 1 if taken else 2 * window
+            if index < count:
+                self._read_stretch(index, min(count, index + window))
+                index += window
+        if not self._over:
+            # No blank line behind the last line is a common slip, and harmless for this one.
+            self.content.done = self._body.strip() in (b"data: [DONE]", b"data:[DONE]")
+        if not self._over and self._unframer is not None and self._unframer.fault is not None:
+            self.content.fault = ("invalid", f"the answer is not HTTP/1.1: {self._unframer.fault}")
         if self._running is None:
             self.content.counts.clear()
 
+    @property
+    def _over(self) -> bool:
+        return self.content.done or self.content.fault is not None
+
+    def _read_run(self, index: int) -> int:
+        """Take the reads from an index on that hold whole events and fit the template; return how many they are."""
+        if self._template is None or self._body or not (self._unframer is None or self._unframer.at_boundary):
+            return 0
+        run, first, stride = self._template.run, index, _SHORT_RUN
+        while pieces := self._pieces[index : index + stride]:
+            units, owners = run.units(pieces)
+            texts = run.texts(units, self._running or 0)
+            if owners and len(texts) < len(units):
+                # Of a read that fits in part, nothing is taken.
+                del texts[bisect_left(owners, owners[len(texts)]) :]
+            if not texts:
+                break
+            taken = owners[len(texts) - 1] + 1 if owners else len(texts)
+            self._take_run(texts, [index + owner for owner in owners[: len(texts)]] or range(index, index + taken))
+            index += taken
+            # It may end again soon, and what was looked at behind its end was for nothing.
+            stride = min(_LONG_RUN, 4 * stride) if taken == len(pieces) else _SHORT_RUN
+        return index - first
+
+    def _take_run(self, texts: list[bytes], reads: Sequence[int]) -> None:
+        content, stamps = self.content, self._stamps
+        content.pieces += texts
+        if isinstance(reads, range):
+            content.times += stamps[reads.start : reads.stop]
+        else:
+            content.times.extend([stamps[read] for read in reads])
+        if self._running is not None:
+            content.counts += [1] * len(texts)
+            self._running += len(texts)
+            content.output_tokens = self._running
+
+    def _read_stretch(self, index: int, stop: int) -> None:
+        """Take the events that the reads from an index up to another complete."""
+        pieces = self._pieces[index:stop]
+        if self._unframer is not None:
+            pieces = [*map(self._unframer.body, pieces)]
+        self._ends += islice(accumulate(map(len, pieces), initial=len(self._body)), 1, None)
+        self._times += self._stamps[index:stop]
+        self._body += b"".join(pieces)
+        self._read = position = 0
+        if self._at_start and self._body.startswith(BOM):
+            position = len(BOM)
+        last = stop == len(self._pieces)
+        while not self._over:
+            position = self._read_alike(position)
+            event = next_event(self._body, position)
+            # A CR at the end may be the first half of a CRLF.
+            if event is None or (event.end == len(self._body) and self._body.endswith(b"\r") and not last):
+                break
+            self._at_start = False
+            self._read_event(event, position)
+            position = event.end
+        if self._at_start:
+            return
+        kept = bisect_right(self._ends, position)
+        self._ends = [end - position for end in self._ends[kept:]]
+        self._times = self._times[kept:]
+        self._body = self._body[position:]
+
     def _read_alike(self, position: int) -> int:
         """Take the events that fit the template; return the offset behind them."""
-        body, prefix, match, skip = self._body, self._prefix, self._rest.match, len(self._prefix)
-        ends, stamps, read = self._ends, self._stamps, self._read
+        template = self._template
+        if template is None:
+            return position
+        body, prefix, match, skip = self._body, template.prefix, template.rest.match, len(template.prefix)
+        ends, stamps, read = self._ends, self._times, self._read
         times, counts, pieces = self.content.times, self.content.counts, self.content.pieces
-        running = self._running if self._counted else None
+        running = self._running if template.counted else None
         while body.startswith(prefix, position) and (found := match(body, position + skip)):
             position = found.end()
             text = found[1]
@@ -153,14 +227,16 @@ class _Reader:
         content.pieces.append(text.encode("utf-8", "replace"))
         self._take(event.end, bool(text) or called, count)
         if text:
-            self._learn(start, event.end, text)
+            framed, counting = self._unframer is not None, self._running is not None
+            learned = learn(self._body[start : event.end], text, counting=counting, framed=framed)
+            self._template = learned or self._template
 
     def _take(self, end: int, output: bool, count: int | None) -> None:
         """Stamp an event that brought tokens: its count rose or, where the server does not count as it goes, it has text."""
         new = 1
         # Text without a count, or a first text with a count of 0: this server does not count as it goes.
         if output and (count is None or (count == 0 and not self.content.times)):
-            self._running, self._prefix = None, b""
+            self._running = self._template = None
         if self._running is None or count is None:
             if not output:
                 return
@@ -170,22 +246,8 @@ class _Reader:
                 return
         while self._ends[self._read] < end:
             self._read += 1
-        self.content.times.append(self._stamps[self._read])
+        self.content.times.append(self._times[self._read])
         self.content.counts.append(new)
-
-    def _learn(self, start: int, end: int, text: str) -> None:
-        """Make the event the template, when its text stands in it literally and once, and its count, if any, behind it."""
-        block = self._body[start:end]
-        found = list(_TEXT.finditer(block))
-        if len(found) != 1 or found[0][1].decode("utf-8", "replace") != text:
-            return
-        before, behind = block[: found[0].start(1)], block[found[0].end(1) :]
-        counts = len(_COUNT.findall(behind))
-        # Past the first text, counting is decided: an event of the other kind is parsed.
-        if _COUNT.search(before) or counts != (self._running is not None):
-            self._prefix = b""
-            return
-        self._prefix, self._rest, self._counted = before, _pattern(behind), counts == 1
 
 
 def _output(choice: dict[str, Any]) -> tuple[str, bool]:
@@ -196,18 +258,3 @@ def _output(choice: dict[str, Any]) -> tuple[str, bool]:
         return "".join(texts), bool(delta.get("tool_calls"))
     text = choice.get("text")
     return (text, False) if isinstance(text, str) else ("", False)
-
-
-def _pattern(behind: bytes) -> re.Pattern[bytes]:
-    parts, position = [rb'([^"\\\x00-\x1f]*)'], 0
-    for found in _VARIABLE.finditer(behind):
-        group = 2 if found[2] is not None else 3
-        parts += [re.escape(behind[position : found.start(group)])]
-        parts += [rb"(\d+)" if found[1] else rb"\d+" if group == 2 else rb'[^"\\]*']
-        position = found.end(group)
-    return _compiled(b"".join([*parts, re.escape(behind[position:])]))
-
-
-@lru_cache(maxsize=256)
-def _compiled(pattern: bytes) -> re.Pattern[bytes]:
-    return re.compile(pattern)

@@ -3,9 +3,12 @@
 import asyncio
 import datetime
 import ipaddress
+import os
+import resource
 import socket
 import ssl
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -54,6 +57,18 @@ def body(*parts: bytes) -> Script:
     return [head(), *map(chunk, parts), LAST_CHUNK]
 
 
+def spaced(data: bytes) -> list[Step]:
+    """Byte by byte, each in a read of its own."""
+    return [step for start in range(len(data)) for step in (data[start : start + 1], 0.005)]
+
+
+def looks_like_the_end() -> list[Step]:
+    """A chunk cut in two behind bytes that would be the stream's end if they were not inside the chunk."""
+    whole = chunk(b": \n\n\r\n0\r\n\r\n: and on\n\n")
+    cut = whole.index(b": and on")
+    return [0.02, whole[:cut], 0.05, whole[cut:]]
+
+
 BARE_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 SIMILAR_ERRORS = {"detail": [{"msg": "no"}]}
 
@@ -73,6 +88,17 @@ ANSWERS: dict[str, tuple[Script, str, str]] = {
     "ended by the connection": ([BARE_HEAD, STREAM, End.CLOSE], "ok", ""),
     "[DONE], then no last chunk": ([head(), chunk(STREAM), End.CLOSE], "ok", ""),
     "[DONE], then torn down": ([head(), chunk(STREAM), 0.05, End.RESET], "ok", ""),
+    "the last chunk apart": ([head(), chunk(STREAM), 0.02, LAST_CHUNK], "ok", ""),
+    "the last chunk in two halves": ([head(), chunk(STREAM) + b"0\r", 0.02, b"\n\r\n"], "ok", ""),
+    "the last chunk byte by byte": ([head(), chunk(STREAM), *spaced(LAST_CHUNK)], "ok", ""),
+    "the chunk with [DONE] byte by byte": ([head(), chunk(A), *spaced(chunk(DONE)), LAST_CHUNK], "ok", ""),
+    "trailers": ([head(), chunk(STREAM), 0.02, b"0\r\nX-Trailer: 1\r\n\r\n"], "ok", ""),
+    "an extension on the last chunk": ([head(), chunk(STREAM), 0.02, b"0;x=1\r\n\r\n"], "ok", ""),
+    "a last chunk of many zeros": ([head(), chunk(STREAM), 0.02, b"0000\r\n\r\n"], "ok", ""),
+    "data that looks like the end": (body(A, b": \r\n0\r\n\r\n", A, STREAM), "ok", ""),
+    "data that looks like the end at a read's end": ([head(), *looks_like_the_end(), 0.05, *good()[1:]], "ok", ""),
+    "[DONE], then more in its chunk": (body(A, DONE + b": bye\n\n"), "ok", ""),
+    "CRLF, and the last chunk apart": ([head(), chunk(STREAM.replace(b"\n", b"\r\n")), 0.02, LAST_CHUNK], "ok", ""),
     "an interim answer first": ([b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", *good()], "ok", ""),
     "no content type": ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *good()[1:]], "ok", ""),
     "500": ([whole("500 Internal Server Error", {"error": {"message": "boom"}})], "http_error", "500: boom"),
@@ -99,6 +125,13 @@ ANSWERS: dict[str, tuple[Script, str, str]] = {
     "JSON in place of a stream": ([whole("200 OK", {"choices": []})], "invalid", "application/json"),
     "a web page": ([head(kind="text/html", length=6), b"<html>"], "invalid", "text/html"),
     "no HTTP": ([b"SSH-2.0-OpenSSH_9.2\r\n", End.CLOSE], "invalid", "not HTTP/1.1"),
+    "broken chunk framing later": ([head(), 0.02, chunk(A), 0.02, b"zz\r\n", End.CLOSE], "invalid", "not HTTP/1.1"),
+    "a chunk longer than it says": ([head(), 0.02, chunk(A)[:-2] + b"!!", 0.02, End.CLOSE], "invalid", "not HTTP/1.1"),
+    "broken framing, then the usual end": (
+        [head(), 0.02, chunk(A), b"!!\r\n" + chunk(b"\n" + DONE) + LAST_CHUNK],
+        "invalid",
+        "not HTTP/1.1",
+    ),
     "broken chunk framing": ([head(), b"zz\r\n", End.CLOSE], "invalid", "not HTTP/1.1"),
 }
 
@@ -184,6 +217,69 @@ def test_bytes_behind_an_answer_do_not_reach_the_next() -> None:
         ended = asyncio.run(ask_once(target(server.url), count=3))
     assert [answer.outcome for _, answer in ended] == ["ok"] * 3
     assert len({seen.connection for seen in server.seen}) == 3
+
+
+@pytest.mark.parametrize("pause", [0, 0.05])
+def test_bytes_behind_the_last_chunk_do_not_delay_the_end_for_ever(pause: float) -> None:
+    """In the same read they hide it: it is found in the silence that follows."""
+    stray = whole("200 OK", {"stray": True})
+    script: Script = [head(), 0.05, chunk(A), 0.02, chunk(DONE) + LAST_CHUNK + stray, pause, stray]
+    with SseServer(script) as server:
+        ended = asyncio.run(ask_once(target(server.url), count=2))
+    assert [(answer.outcome, answer.text) for _, answer in ended] == [("ok", "a")] * 2
+    assert {seen.connection for seen in server.seen} == {0, 1}
+    # Its end is when it came, not when it was found.
+    assert all((exchange.end or 0) - (exchange.headers or 0) < 0.5 for exchange, _ in ended)
+
+
+def test_an_answer_like_the_one_before_is_read_on_the_same_connection(loop_factory: LoopFactory) -> None:
+    """Answers whose ends are known by their form, and by parsing, take turns."""
+
+    def script(seen: Seen) -> Script:
+        turn = len(server.seen) % 3
+        if turn == 0:
+            return whole_then_nothing
+        return [head(), 0.01, *map(chunk, (A, A, DONE)), LAST_CHUNK if turn == 1 else b"0\r\nX: 1\r\n\r\n"]
+
+    whole_then_nothing: Script = [whole("503 busy", {"detail": "busy"})]
+    with SseServer(script) as server, asyncio.Runner(loop_factory=loop_factory) as runner:
+        ended = runner.run(ask_once(target(server.url), count=9))
+    assert [answer.outcome for _, answer in ended] == ["ok", "ok", "http_error"] * 3
+    assert [len(answer.token_times) for _, answer in ended] == [2, 2, 0] * 3
+    assert server.connections == 1
+
+
+def test_each_token_is_stamped_with_its_own_read() -> None:
+    script: Script = [head(), *(step for _ in range(5) for step in (0.03, chunk(A))), 0.03, chunk(DONE), LAST_CHUNK]
+    with SseServer(script) as server:
+        ((exchange, answer),) = asyncio.run(ask_once(target(server.url)))
+    assert exchange.framed
+    assert len(answer.token_times) == 5
+    assert all(later - earlier > 0.015 for earlier, later in pairwise(answer.token_times))
+    assert exchange.end is not None
+    assert exchange.end - answer.token_times[-1] > 0.015
+
+
+def test_running_out_of_file_descriptors_is_told_with_what_to_do() -> None:
+    async def main(url: str) -> list[tuple[str, str]]:
+        client = Client(target(url), Timeouts(connect=2, first_token=0.2))
+        assert await client.open() is None
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        free = os.open("/dev/null", os.O_RDONLY)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, hard))
+        try:
+            answers = await asyncio.gather(*(ask(client) for _ in range(30)))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        await client.close()
+        return [(answer.outcome, answer.error) for ((_, answer),) in answers]
+
+    with SseServer([10.0]) as server:
+        ended = asyncio.run(main(server.url))
+    refused = [error for outcome, error in ended if outcome == "connect_error"]
+    assert refused
+    assert all("the file descriptor limit" in error and "ulimit -n" in error for error in refused)
 
 
 def test_an_answer_that_is_not_streamed() -> None:

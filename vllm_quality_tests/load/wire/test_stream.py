@@ -1,4 +1,5 @@
 import json
+from array import array
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -12,8 +13,7 @@ from vllm_quality_tests.servers.sse import DONE, delta_event, event, text_event,
 
 def read(*events: bytes) -> Content:
     """Each argument comes in a read of its own; the n-th at n seconds."""
-    ends = [sum(map(len, events[: number + 1])) for number in range(len(events))]
-    return read_stream(b"".join(events), ends, [float(number) for number in range(len(events))])
+    return read_stream(list(events), array("d", range(len(events))))
 
 
 def text_of(content: Content) -> str:
@@ -167,11 +167,15 @@ STREAMS = st.tuples(st.lists(PIECES, max_size=12), st.sampled_from([b"\n", b"\r\
 )
 
 
+def pieces_of(body: bytes, cuts: list[int]) -> list[bytes]:
+    """The body cut at these offsets."""
+    return [body[start:end] for start, end in pairwise([0, *cuts, len(body)]) if start < end]
+
+
 @given(body=STREAMS, data=st.data())
 def test_any_chunking_of_the_same_bytes_gives_the_same_events_counts_and_text(body: bytes, data: st.DataObject) -> None:
     cuts = data.draw(st.lists(st.integers(0, len(body)), max_size=20).map(sorted))
-    ends = [*cuts, len(body)]
-    once, cut = read_stream(body, [len(body)], [0.0]), read_stream(body, ends, [float(i) for i in range(len(ends))])
+    once, cut = read(body), read(*pieces_of(body, cuts))
     assert summary(once) == summary(cut)
     assert all(earlier <= later for earlier, later in pairwise(cut.times))
 

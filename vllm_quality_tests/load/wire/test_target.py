@@ -74,3 +74,16 @@ def test_what_else_is_offered() -> None:
     assert candidate_extras("vllm", "s", streaming=False) == [{"cache_salt": "s"}, {}]
     assert candidate_extras("unknown", "s", streaming=False) == [{}]
     assert len(candidate_extras("unknown", "s", streaming=True)) == 3
+
+
+def test_a_second_lap_is_salted_anew() -> None:
+    """A tape that is played again must not find its own prompts in the prefix cache."""
+    target = Target("http://h", "/v1/completions", "m").with_extras({"cache_salt": "s", "stream_options": {}})
+    salts = [json.loads(target.request(BODY, lap).partition(b"\r\n\r\n")[2])["cache_salt"] for lap in range(3)]
+    assert salts == ["s", "s-1", "s-2"]
+    assert target.request(BODY, 0) == target.request(BODY)
+
+
+def test_without_a_salt_all_laps_are_alike() -> None:
+    target = Target("http://h", "/v1/completions", "m")
+    assert target.request(BODY, 3) == target.request(BODY)
