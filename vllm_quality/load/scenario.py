@@ -96,7 +96,7 @@ class Data(_Strict):
 class Slo(_Strict):
     """What a request must keep to count as good, seconds; and the share of requests that must.
 
-    ttft, tpot, e2e as they are defined in `figures.metrics`; itl: the longest of a request's inter-token latencies.
+    ttft, tpot, e2e as they are defined in `figures.metrics`; itl: the mean of a request's inter-token latencies.
     """
 
     ttft: float | None = Field(None, gt=0)

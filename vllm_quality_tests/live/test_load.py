@@ -48,33 +48,33 @@ def summary_of(folder: Path) -> dict[str, Any]:
 
 def test_ttft_is_what_the_server_itself_counted(vllm: str, tmp_path: Path) -> None:
     code, told = load_test(
-        tmp_path, "--base-url", vllm, "--rate", "1", "--duration", "40", "--input-tokens", "128", "--output-tokens", "8",
+        tmp_path, "--base-url", vllm, "--rate", "1", "--duration", "20", "--input-tokens", "96", "--output-tokens", "8",
         "--output", "out",
     )  # fmt: skip
     assert code == 0, told
     (stage,) = summary_of(tmp_path / "out")["stages"]
     here, there = stage["from_sending"]["ttft_s"]["mean"], stage["server"]["ttft_mean_s"]
     print(f"\nTTFT: {here * 1000:.2f} ms here, {there * 1000:.2f} ms by vLLM's own histogram: {here / there - 1:+.1%}")
-    assert (stage["requests"]["sent"], stage["requests"]["ok"]) == (40, 40)
-    assert stage["server"]["requests"] == 40
-    assert stage["server"]["output_tokens"] == 320
+    assert (stage["requests"]["sent"], stage["requests"]["ok"]) == (20, 20)
+    assert stage["server"]["requests"] == 20
+    assert stage["server"]["output_tokens"] == 160
     assert here == pytest.approx(there, rel=0.05)
     requests = pl.read_parquet(tmp_path / "out" / "requests.parquet")
-    assert set(requests["prompt_tokens"]) == {128}
+    assert set(requests["prompt_tokens"]) == {96}
     assert set(requests["output_tokens"]) == {8}
 
 
 def test_the_eks_documents_configuration_runs_as_it_is(
     vllm: str, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = EKS.format(base_url=vllm, bucket=s3.bucket, rate=1, duration=15)
+    config = EKS.format(base_url=vllm, bucket=s3.bucket, rate=1, duration=8)
     (tmp_path / "config.yml").write_text(config, encoding="utf-8")
     environment = {"VLLM_QUALITY_S3_ENDPOINT": s3.endpoint, **s3.environment}
     code, told = load_test(tmp_path, "--config", "config.yml", "--output", "out", environment=environment)
     assert code == 0, told
     assert "sample" in told  # that no ShareGPT was given is said
     summary = summary_of(tmp_path / "out")
-    assert summary["stages"][0]["requests"]["sent"] == 15
+    assert summary["stages"][0]["requests"]["sent"] == 8
     for name in ("summary_lifecycle_metrics.json", "stage_0_lifecycle_metrics.json", "report.html"):
         assert (tmp_path / "out" / name).is_file(), name
     assert f"s3://{s3.bucket}/sharegpt-test/results" in told
@@ -86,7 +86,7 @@ def test_the_eks_documents_configuration_runs_as_it_is(
 
 def test_a_ladder_of_streams_is_climbed(vllm: str, tmp_path: Path) -> None:
     code, told = load_test(
-        tmp_path, "--base-url", vllm, "--sweep", "1,2,4", "--duration", "8", "--input-tokens", "16", "--output-tokens", "16",
+        tmp_path, "--base-url", vllm, "--sweep", "1,2,4", "--duration", "5", "--input-tokens", "16", "--output-tokens", "16",
         "--output", "out",
     )  # fmt: skip
     assert code == 0, told

@@ -20,7 +20,11 @@ _BAR = 30
 def live_view(console: Console) -> Iterator[Callable[[Snapshot], None]]:
     """A callback that shows each snapshot it is given; drawing is kept rare, since the clock is running."""
     if not (console.is_terminal or console.is_jupyter):
-        yield Lines(console).show
+        lines = Lines(console)
+        try:
+            yield lines.show
+        finally:
+            lines.end()
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
         drawn = -_TABLE_EVERY_S
@@ -35,19 +39,30 @@ def live_view(console: Console) -> Iterator[Callable[[Snapshot], None]]:
 
 
 class Lines:
-    """A line when a part of the run begins, then one every few seconds of it."""
+    """A line every few seconds of each part of a run, and one for how the part ended."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._part: tuple[str, int] | None = None
-        self._told_s = 0.0
+        self._last: Snapshot | None = None
+        self._told: Snapshot | None = None
 
     def show(self, snapshot: Snapshot) -> None:
-        """Print the snapshot's line where it is due."""
-        part = snapshot.part, snapshot.part_number
-        if part == self._part and snapshot.elapsed_s - self._told_s < _LINE_EVERY_S:
-            return
-        self._part, self._told_s = part, snapshot.elapsed_s
+        """Print the lines that are due."""
+        last = self._last
+        if last is not None and (last.part, last.part_number) != (snapshot.part, snapshot.part_number):
+            self.end()
+            self._told = None
+        self._last = snapshot
+        if snapshot.elapsed_s - (self._told.elapsed_s if self._told else 0.0) >= _LINE_EVERY_S:
+            self._tell(snapshot)
+
+    def end(self) -> None:
+        """Print how the last part ended."""
+        if self._last is not None and self._last is not self._told:
+            self._tell(self._last)
+
+    def _tell(self, snapshot: Snapshot) -> None:
+        self._told = snapshot
         self._console.print(Text(line(snapshot)), soft_wrap=True)
 
 

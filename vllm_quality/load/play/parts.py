@@ -1,17 +1,33 @@
-"""What a worker can be told to play: a stage of the tape, a probe of a rate, or a calibration. See `player.Part`."""
+"""What a worker can be told to play: a stage of the tape, a probe of a rate, or a calibration."""
 
 import json
-from collections.abc import Callable, Sequence
-from typing import overload
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
 
-from vllm_quality.load.play.player import Part, Unit
 from vllm_quality.load.schedule import ClosedLoop, Load, Poisson
 from vllm_quality.load.tape import Entry, Tape, sessions_of
 
 _CALIBRATION_ENTRIES = 1024
 
 
-class Units(Sequence[Unit]):
+@dataclass(frozen=True)
+class Unit:
+    """Requests that follow each other: the turns of one session, mostly one.
+
+    due_s   of the first, seconds after the stage's start; None in a closed loop
+    first   its place among the entries; count: how many
+    lap     how often the entries came before; index: the first one's number among the stage's requests
+    """
+
+    due_s: float | None
+    first: int
+    count: int
+    lap: int
+    index: int
+
+
+class Units:
     """So many units, each made when it is asked for: a stage may have millions."""
 
     def __init__(self, count: int, make: Callable[[int], Unit]) -> None:
@@ -20,16 +36,36 @@ class Units(Sequence[Unit]):
     def __len__(self) -> int:
         return self._count
 
-    @overload
-    def __getitem__(self, index: int) -> Unit: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Unit]: ...
-    def __getitem__(self, index: int | slice) -> Unit | Sequence[Unit]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(self._count))]
-        if not 0 <= index < self._count:
-            raise IndexError(index)
+    def __getitem__(self, index: int) -> Unit:
         return self._make(index)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one worker plays of a stage: the units number `lane`, `lane + lanes`, …, at times that count from one common start.
+
+    repeated   when the units are used up they come again, until the load's time is over
+    """
+
+    label: str
+    load: Load
+    entries: Sequence[Entry]
+    units: Units
+    lane: int = 0
+    lanes: int = 1
+    repeated: bool = False
+
+    def __iter__(self) -> Iterator[Unit]:
+        """The units in the order in which they are sent."""
+        for lap in count():
+            for place in range(self.lane, len(self.units), self.lanes):
+                unit = self.units[place]
+                if lap:
+                    shift = lap * len(self.entries)
+                    unit = Unit(unit.due_s, unit.first, unit.count, unit.lap + lap, unit.index + shift)
+                yield unit
+            if not self.repeated or self.lane >= len(self.units):
+                return
 
 
 def stage_part(tape: Tape, number: int) -> Part:

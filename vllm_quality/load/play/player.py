@@ -3,13 +3,13 @@
 import asyncio
 import math
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from time import perf_counter
 
 from vllm_quality.load.figures.records import Records
-from vllm_quality.load.schedule import ClosedLoop, Load
+from vllm_quality.load.play.parts import Part, Unit
+from vllm_quality.load.schedule import ClosedLoop
 from vllm_quality.load.tape import Entry
 from vllm_quality.load.wire.answer import Answer, read_answer
 from vllm_quality.load.wire.client import Client
@@ -24,50 +24,6 @@ _PEEK_S = 0.0005
 
 # (end, ttft, tpot, output tokens) of a request
 Sample = tuple[float, float | None, float | None, int]
-
-
-@dataclass(frozen=True)
-class Unit:
-    """Requests that follow each other: the turns of one session, mostly one.
-
-    due_s   of the first, seconds after the stage's start; None in a closed loop
-    first   its place among the entries; count: how many
-    lap     how often the entries came before; index: the first one's number among the stage's requests
-    """
-
-    due_s: float | None
-    first: int
-    count: int
-    lap: int
-    index: int
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one worker plays of a stage: the units number `lane`, `lane + lanes`, …, at times that count from one common start.
-
-    repeated   when the units are used up they come again, until the load's time is over
-    """
-
-    label: str
-    load: Load
-    entries: Sequence[Entry]
-    units: Sequence[Unit]
-    lane: int = 0
-    lanes: int = 1
-    repeated: bool = False
-
-    def __iter__(self) -> Iterator[Unit]:
-        """The units in the order in which they are sent."""
-        for lap in count():
-            for place in range(self.lane, len(self.units), self.lanes):
-                unit = self.units[place]
-                if lap:
-                    shift = lap * len(self.entries)
-                    unit = Unit(unit.due_s, unit.first, unit.count, unit.lap + lap, unit.index + shift)
-                yield unit
-            if not self.repeated or self.lane >= len(self.units):
-                return
 
 
 @dataclass

@@ -24,8 +24,8 @@ from pydantic import TypeAdapter
 from vllm_quality.load.errors import LoadError
 from vllm_quality.load.figures.records import Records
 from vllm_quality.load.play.loop import loop_factory, loop_name, watch_lag
-from vllm_quality.load.play.parts import calibration_part, probe_part, stage_part
-from vllm_quality.load.play.player import Control, Part, Player
+from vllm_quality.load.play.parts import Part, calibration_part, probe_part, stage_part
+from vllm_quality.load.play.player import Control, Player
 from vllm_quality.load.play.warmup import warm_up
 from vllm_quality.load.scenario import Timeouts
 from vllm_quality.load.schedule import ClosedLoop, Load, Poisson

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from vllm_quality.load.wire.chunks import unframed
+from vllm_quality.load.wire.content import Content, parse_object, take_usage
 from vllm_quality.load.wire.exchange import Exchange, Outcome
-from vllm_quality.load.wire.stream import Content, parse_object, read_stream, take_usage
+from vllm_quality.load.wire.stream import read_stream
 
 _ERROR_LENGTH = 200
 

@@ -8,62 +8,14 @@ import json
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate, islice
-from typing import Any
 
 from vllm_quality.load.wire.chunks import Unframer
-from vllm_quality.load.wire.exchange import Outcome
+from vllm_quality.load.wire.content import Content, output_of, parse_object, take_usage
 from vllm_quality.load.wire.sse import BOM, Event, next_event
 from vllm_quality.load.wire.template import Template, learn
 
-_SHORT_RUN, _LONG_RUN = 4, 128
-_TEXT_KEYS = ("content", "reasoning_content", "reasoning")
-
-
-@dataclass
-class Content:
-    """What an answer's body held.
-
-    times          `perf_counter` seconds at which tokens came, ascending: one per event that brought any
-    counts         how many tokens each of them brought, where the server counts as it goes; else empty
-    pieces         the text, UTF-8, reasoning included
-    output_tokens  the server's count; None where it gave none
-    fault          what was wrong with it, None when nothing was
-    done           its end came: `[DONE]`, or the whole of an answer that was not streamed
-    """
-
-    times: "array[float]" = field(default_factory=lambda: array("d"))
-    counts: list[int] = field(default_factory=list)
-    pieces: list[bytes] = field(default_factory=list)
-    prompt_tokens: int | None = None
-    output_tokens: int | None = None
-    finish_reason: str | None = None
-    fault: tuple[Outcome, str] | None = None
-    done: bool = False
-
-
-def parse_object(data: bytes) -> dict[str, Any] | None:
-    """The JSON object, or None when it is not one."""
-    try:
-        value = json.loads(data.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def take_usage(content: Content, value: dict[str, Any]) -> int | None:
-    """Keep the counts in a reply's `usage`; return the tokens put out so far, None where it does not say."""
-    usage = value.get("usage")
-    if not isinstance(usage, dict):
-        return None
-    prompt, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if isinstance(prompt, int):
-        content.prompt_tokens = prompt
-    if isinstance(output, int):
-        content.output_tokens = output
-        return output
-    return None
+_SHORT_RUN, _LONG_RUN = 16, 128
 
 
 def read_stream(pieces: list[bytes], stamps: "array[float]", *, framed: bool = False) -> Content:
@@ -133,7 +85,7 @@ class _Reader:
             self._take_run(texts, [index + owner for owner in owners[: len(texts)]] or range(index, index + taken))
             index += taken
             # It may end again soon, and what was looked at behind its end was for nothing.
-            stride = min(_LONG_RUN, 4 * stride) if taken == len(pieces) else _SHORT_RUN
+            stride = min(_LONG_RUN, 8 * stride) if taken == len(pieces) else _SHORT_RUN
         return index - first
 
     def _take_run(self, texts: list[bytes], reads: Sequence[int]) -> None:
@@ -142,7 +94,7 @@ class _Reader:
         if isinstance(reads, range):
             content.times += stamps[reads.start : reads.stop]
         else:
-            content.times.extend([stamps[read] for read in reads])
+            content.times.extend(map(stamps.__getitem__, reads))
         if self._running is not None:
             content.counts += [1] * len(texts)
             self._running += len(texts)
@@ -221,12 +173,14 @@ class _Reader:
         choices = value.get("choices")
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
             return
-        if isinstance(reason := choices[0].get("finish_reason"), str):
+        reason = choices[0].get("finish_reason")
+        if isinstance(reason, str):
             content.finish_reason = reason
-        text, called = _output(choices[0])
+        text, called = output_of(choices[0])
         content.pieces.append(text.encode("utf-8", "replace"))
         self._take(event.end, bool(text) or called, count)
-        if text:
+        # The last event is like no other.
+        if text and (self._template is None or not reason):
             framed, counting = self._unframer is not None, self._running is not None
             learned = learn(self._body[start : event.end], text, counting=counting, framed=framed)
             self._template = learned or self._template
@@ -248,13 +202,3 @@ class _Reader:
             self._read += 1
         self.content.times.append(self._times[self._read])
         self.content.counts.append(new)
-
-
-def _output(choice: dict[str, Any]) -> tuple[str, bool]:
-    """The text that a choice brings, and whether it brings a tool call."""
-    delta = choice.get("delta")
-    if isinstance(delta, dict):
-        texts = [delta[key] for key in _TEXT_KEYS if isinstance(delta.get(key), str)]
-        return "".join(texts), bool(delta.get("tool_calls"))
-    text = choice.get("text")
-    return (text, False) if isinstance(text, str) else ("", False)

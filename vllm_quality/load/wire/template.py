@@ -56,37 +56,42 @@ class Run:
         self._heads = ChunkHeads(prefix) if framed else None
         self._tail = behind + (b"\r\n" if framed else b"")
         self._end = self._tail[-4 if framed else -2 :]
+        self._two = 2 * (len(prefix) + len(self._tail))  # the least length of a read that holds two
         self._form = _form(self._tail)
 
     def units(self, pieces: list[bytes]) -> tuple[list[bytes], list[int]]:
-        """The reads' events, each with its framing, and the index of the read of each; no indices where each is its own.
+        """The first reads' events, each with its framing, and the index of each one's read; none where all have their own.
 
         A client that is a little late reads two events at once. Ends before a read whose last event is not whole.
         """
-        least = 2 * (len(self._prefix) + len(self._tail))  # of a read that holds two
-        if max(map(len, pieces)) < least:
+        several = [index for index, length in enumerate(map(len, pieces)) if length >= self._two]
+        if not several:
             return pieces, []
         units: list[bytes] = []
         owners: list[int] = []
-        for owner, piece in enumerate(pieces):
-            parts = [piece]
-            if len(piece) >= least:
-                *whole, cut = piece.split(self._end)
-                if cut:
-                    break
-                parts = [part + self._end for part in whole]
-            units += parts
-            owners += [owner] * len(parts)
-        return units, owners
+        begin = 0
+        for index in several:
+            units += pieces[begin:index]
+            owners += range(begin, index)
+            *whole, cut = pieces[index].split(self._end)
+            if cut:
+                return units, owners
+            units += [part + self._end for part in whole]
+            owners += [index] * len(whole)
+            begin = index + 1
+        return units + pieces[begin:], [*owners, *range(begin, len(pieces))]
 
     def texts(self, units: list[bytes], running: int) -> list[bytes]:
-        """The texts of the first units, up to the first that does not fit; of some at most.
+        """The texts of the units up to the first that does not fit. running: the server's count before them."""
+        texts: list[bytes] = []
+        while some := units[len(texts) : len(texts) + _RUN]:
+            found = self._texts(some, running + len(texts))
+            texts += found
+            if len(found) < len(some):
+                break
+        return texts
 
-        running: the server's count so far.
-        """
-        some = units[:_RUN]
-        if not some:
-            return []
+    def _texts(self, some: list[bytes], running: int) -> list[bytes]:
         tails = [self._tail] * _RUN if self._form is None else _next_tails(*self._form, running)
         heads = [self._prefix] * len(some) if self._heads is None else [*map(self._heads.__getitem__, map(len, some))]
         begin, end = len(heads[0]), len(tails[0])

@@ -45,15 +45,16 @@ def test_a_line_has_no_latencies_before_the_first_answer_and_no_plan_where_time_
     assert line(early) == "calibration, 12 s, 0 done, 8 in flight, 9.9 req/s"
 
 
-def test_on_a_pipe_there_is_a_line_at_each_part_and_every_five_seconds() -> None:
+def test_on_a_pipe_there_is_a_line_every_five_seconds_and_at_each_parts_end() -> None:
     out = io.StringIO()
     lines = Lines(Console(file=out, width=200))
-    for part, times in (("warm-up", (0, 1)), ("rate-5", (0, 2, 4.9, 5.1, 7, 10.2))):
+    for part, times in (("warm-up", (0, 1)), ("rate-5", (0, 2, 4.9, 5.1, 7, 10.2)), ("rate-9", (0, 3))):
         for elapsed_s in times:
             lines.show(snapshot(part=part, elapsed_s=elapsed_s))
+    lines.end()
     told = out.getvalue().splitlines()
-    assert [entry.split(",")[1].strip() for entry in told] == ["0 s", "0 s", "5 s", "10 s"]
-    assert [entry.split(" ")[0] for entry in told] == ["warm-up", "rate-5", "rate-5", "rate-5"]
+    assert [entry.split(",")[1].strip() for entry in told] == ["1 s", "5 s", "10 s", "3 s"]
+    assert [entry.split(" ")[0] for entry in told] == ["warm-up", "rate-5", "rate-5", "rate-9"]
 
 
 def test_in_a_terminal_there_is_a_table_that_goes_away() -> None:

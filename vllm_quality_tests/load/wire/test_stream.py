@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vllm_quality.load.wire.stream import Content, read_stream
+from vllm_quality.load.wire.content import Content
+from vllm_quality.load.wire.stream import read_stream
 from vllm_quality_tests.servers.sse import DONE, delta_event, event, text_event, usage_event
 
 
