@@ -1,4 +1,14 @@
-"""The worker processes of a run, as their caller sees them: started, told what to do together, and always ended."""
+"""The worker processes of a run, as their caller sees them: started, told what to do together, and always ended.
+
+There is no queue between them: worker i of n plays the sessions i, i + n, … of the tape that all of them open, at times that
+count from one moment on the machine's clock. What they leave is files, which are merged and not averaged.
+
+Over several machines the same holds with three things changed, none of them in a worker: the tape's folder is fetched from
+the object store; worker i of n is worker i of n over all pods (`lane`, `lanes`); and the common start is a time of day, some
+seconds ahead, which each pod turns into its own monotonic clock (with NTP's error of about a millisecond, which moves a
+pod's requests by as much and no latency, since those are taken on one clock). The files go to the object store, and
+`merge_records` puts them together there.
+"""
 
 import json
 import os
