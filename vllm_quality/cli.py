@@ -101,6 +101,100 @@ def load_test(**typed: object) -> int:
     return measure(LoadTestOptions(**typed), Console(width=wide))  # type: ignore[arg-type]  # click checks them
 
 
+@cli.group()
+def datasets() -> None:
+    """Benchmark data in the object store."""
+
+
+@datasets.command("mirror")
+@click.argument("tasks", metavar="TASK…", nargs=-1)
+@click.option(
+    "--from",
+    "folder",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Take the data sets from FOLDER/<owner>/<name> instead of the Hugging Face hub.",
+)
+def mirror_datasets(tasks: tuple[str, ...], folder: Path | None) -> int:
+    """Copy what benchmark TASKs need (those of evalchemy.json when none is named) into VLLM_QUALITY_OBJECTS_URL.
+
+    With VLLM_QUALITY_BENCHMARKS=mirror they then run without internet. What is there already is not written again.
+    """
+    from vllm_quality.eval.mirroring import mirror_tasks
+    from vllm_quality.settings import load_settings
+
+    return 0 if mirror_tasks(load_settings(), tasks, folder, click.echo) else 2
+
+
+@cli.group()
+def judge() -> None:
+    """The model that grades answers."""
+
+
+@judge.command("calibrate")
+@click.option("--labels", type=click.Path(path_type=Path), help="Labelled answers, JSONL.  [default: those packaged]")
+@click.option("--min-kappa", type=click.FloatRange(-1, 1), default=0.6, show_default=True, help="Exit with 1 below it.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def judge_calibrate(labels: Path | None, min_kappa: float, as_json: bool) -> int:
+    """Hold the judge of VLLM_QUALITY_JUDGE_URL against answers that people have labelled."""
+    from rich.console import Console
+
+    from vllm_quality.eval.calibration_report import report_calibration
+
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    return report_calibration(console, labels, min_kappa=min_kappa, as_json=as_json)
+
+
+@cli.group()
+def evals() -> None:
+    """Run OpenAI evals and Promptfoo configurations here."""
+
+
+@evals.command("run")
+@click.argument("eval_file", metavar="EVAL", type=click.Path(path_type=Path))
+@click.option("--data", type=click.Path(path_type=Path), help="Rows as JSON lines.  [default: the eval's own]")
+@click.option("--base-url", help="Release to ask, without /v1.  [default: VLLM_QUALITY_BASE_URL]")
+@click.option("--model", help="Served model name.  [default: VLLM_QUALITY_MODEL, else the only one served]")
+@click.option("--judge-url", help="Judge's endpoint, with /v1.  [default: VLLM_QUALITY_JUDGE_URL]")
+@click.option("--judge-model", help="Judge's model.  [default: VLLM_QUALITY_JUDGE_MODEL]")
+@click.option("--concurrency", "eval_concurrency", type=click.IntRange(1), help="Requests in flight.  [default: 8]")
+@click.option("--profile", type=_PROFILES, default="full", help="How many rows.  [default: full, all of them]")
+@click.option("--min-pass", type=click.FloatRange(0, 1), help="Least pass ratio of each criterion; below is exit 1.")
+@click.option("--skip-unsupported", is_flag=True, help="Leave out what of a Promptfoo configuration cannot be done.")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder for summary.json, samples and texts.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def run_evals(**typed: object) -> int:
+    """Grade a release by EVAL: OpenAI's eval as JSON, or a Promptfoo configuration.
+
+    \b
+    Keys are read from VLLM_QUALITY_API_KEY and VLLM_QUALITY_JUDGE_API_KEY. Exit codes:
+      0  measured, and every criterion reaches its least
+      1  a criterion is below --min-pass or the eval's own min_pass
+      2  could not tell, or failed
+    """
+    from rich.console import Console
+
+    from vllm_quality.eval.evals.command import EvalOptions, run_command
+    from vllm_quality.settings import load_settings
+
+    ours = ("base_url", "model", "judge_url", "judge_model", "eval_concurrency")
+    overrides = {name: typed.pop(name) for name in ours}
+    settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
+    wide = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return run_command(EvalOptions(**typed), settings, Console(width=wide))  # type: ignore[arg-type]  # click checks them
+
+
+@evals.command("list")
+def list_of_evals() -> int:
+    """Show the evals of configs/evals/ and what each of them needs."""
+    from rich.console import Console
+
+    from vllm_quality.eval.evals.command import list_command
+    from vllm_quality.settings import load_settings
+
+    return list_command(load_settings(), Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH))
+
+
 @cli.command()
 @click.option("--port", default=3000, show_default=True, help="Port on 127.0.0.1.")
 def ui(port: int) -> int:

@@ -5,7 +5,7 @@ import dagster as dg
 from vllm_quality.alerts.sensors import run_finished_sensors
 from vllm_quality.datasets.assets import evaluation_snapshot
 from vllm_quality.deployment import build_executor
-from vllm_quality.eval.assets import build_deepeval_asset, build_suite_assets
+from vllm_quality.eval.assets import build_deepeval_asset, build_eval_assets, build_suite_assets
 from vllm_quality.jobs import evaluate_release
 from vllm_quality.load.assets import build_load_assets
 from vllm_quality.releases.resources import RegistryResource
@@ -22,9 +22,10 @@ settings = load_settings()
 # Nothing else touches the endpoint while it is under load: the suites wait for the load scenarios.
 load_assets = build_load_assets(settings, after=[serving_endpoint])
 suite_assets = build_suite_assets(settings, after=list(load_assets.values()))
+eval_assets = build_eval_assets(settings, after=list(load_assets.values()), taken=suite_assets)
 deepeval = build_deepeval_asset(after=[evaluation_snapshot, *load_assets.values()])
 
-measured = {**load_assets, **suite_assets, "eval/deepeval": deepeval}
+measured = {**load_assets, **suite_assets, **eval_assets, "eval/deepeval": deepeval}
 results = build_results_asset(list(measured), [evaluation_snapshot, *measured.values()])
 release_report = build_report_asset(list(measured), results)
 

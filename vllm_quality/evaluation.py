@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,7 +16,9 @@ from filelock import FileLock, Timeout
 from vllm_quality.alerts.sensors import announce_run, notice_of
 from vllm_quality.errors import UserError
 from vllm_quality.partitions import model_tags
+from vllm_quality.results.measurement import Measurement
 from vllm_quality.results.resources import ResultsResource, evaluation_id
+from vllm_quality.results.run_folder import RunFolder
 from vllm_quality.run_tags import ENDPOINT_TAG, EVALUATION_TAG, PARTITION_TAG, STARTED_BY_TAG
 from vllm_quality.serving.endpoint import EndpointError, endpoint_name, resolve_base_url
 from vllm_quality.settings import Settings, SettingsError, load_settings
@@ -33,6 +35,7 @@ class Evaluation:
     error       one sentence when the run failed, with the step that did; None otherwise
     card_error  why the card was not delivered; None when it was
     report      address of the HTML report; None when the run did not get there
+    suites      what the evaluation suites measured, as far as the run got
     """
 
     run_id: str
@@ -42,6 +45,7 @@ class Evaluation:
     error: str | None
     card_error: str | None
     report: str | None
+    suites: Sequence[Measurement] = ()
 
     @property
     def exit_code(self) -> int:
@@ -191,7 +195,17 @@ def _announced(instance: dg.DagsterInstance, run: dg.DagsterRun, settings: Setti
         error=notice.error,
         card_error=card_error,
         report=notice.report_url,
+        suites=_suites(results.run_folder(notice.run_id)),
     )
+
+
+def _suites(folder: RunFolder) -> list[Measurement]:
+    ending = "/measurement.json"
+    steps = [
+        key.removesuffix(ending) for key in folder.objects.list(f"runs/{folder.run_id}/eval/") if key.endswith(ending)
+    ]
+    found = [folder.get_measurement(step.removeprefix(f"runs/{folder.run_id}/")) for step in steps]
+    return [measurement for measurement in found if measurement is not None]
 
 
 def _last_run(instance: dg.DagsterInstance, tag: str) -> dg.DagsterRun:

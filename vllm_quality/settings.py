@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     judge_url: str | None = Field(None, description="OpenAI-compatible endpoint of the judge, with /v1")
     judge_model: str | None = Field(None, description="model name of the judge")
     judge_api_key: SecretStr | None = Field(None, description="bearer token of the judge")
+    embedding_model: str | None = Field(None, description="model of /embeddings at the judge's endpoint, for cosine")
+    evals: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None, description="evals to run, such as 'triage, tone', or 'all'; all but the optional ones when empty"
+    )
 
     teams_webhook: SecretStr | None = Field(
         None, description="Teams Workflows webhook; cards go to the outbox when empty"
@@ -90,6 +94,12 @@ class Settings(BaseSettings):
         "in_process", description="where a run's steps execute"
     )
     eval_concurrency: int = Field(8, ge=1, le=1024, description="requests in flight while quality is evaluated")
+    benchmarks: Literal["hub", "mirror"] = Field(
+        "hub",
+        description="where benchmark data come from: the Hugging Face hub, or only the mirror in the object store",
+    )
+    evalchemy_dir: Path | None = Field(None, description="checkout of Evalchemy, for suites that it runs itself")
+    evalchemy_python: Path | None = Field(None, description="its Python; .venv/bin/python of the checkout when empty")
     eval_parallel_suites: int = Field(2, ge=1, le=64, description="evaluation suites side by side (multiprocess, k8s)")
     request_timeout_s: float = Field(120.0, gt=0, le=3600, description="seconds one request to an endpoint may take")
     step_image: str | None = Field(None, description="image of the step pods; the code server's own when empty (k8s)")
@@ -143,9 +153,9 @@ class Settings(BaseSettings):
             people.append((match["name"], match["id"]))
         return tuple(people)
 
-    @field_validator("scenarios", mode="before")
+    @field_validator("scenarios", "evals", mode="before")
     @classmethod
-    def _parse_scenarios(cls, value: object) -> object:
+    def _parse_names(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         return tuple(name for name in (part.strip() for part in value.split(",")) if name) or None

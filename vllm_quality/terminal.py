@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from vllm_quality.eval.table import suite_table
 from vllm_quality.evaluation import Evaluation, evaluate, open_instance
 from vllm_quality.report.units import human_change, scale_for
 from vllm_quality.settings import load_settings
@@ -135,7 +136,10 @@ def watch_evaluation(console: Console, tag: str, overrides: Mapping[str, str], *
 
 
 def print_evaluation(console: Console, evaluation: Evaluation) -> None:
-    """The outcome of an evaluation: table, verdict, where the report is."""
+    """The outcome of an evaluation: its suites, what was judged, the verdict, where the report is."""
+    if evaluation.suites:
+        console.print(suite_table(evaluation.suites))
+        console.print()
     if evaluation.verdict is not None:
         console.print(verdict_table(evaluation.verdict))
         console.print()

@@ -15,6 +15,7 @@ from vllm_quality.datasets.dialogue import (
     read_messages,
     text_of,
 )
+from vllm_quality.datasets.goldens import read_golden
 from vllm_quality.datasets.rows import RowError, parse_json
 from vllm_quality.datasets.schema import Message
 
@@ -116,16 +117,7 @@ def _alpaca(row: object, columns: Columns) -> Dialogue:
 
 def _deepeval(row: object, columns: Columns) -> Dialogue:
     row = _fields(row)
-    reference = optional_text(row, "expected_output") or optional_text(row, "expectedOutput")
-    kept = dict(_kept(row, columns.metadata))
-    for name in ("retrieval_context", "retrievalContext", "context"):
-        if row.get(name) and "context" not in kept:
-            kept["context"] = row[name]
-    if row.get("turns") is not None:
-        return Dialogue(read_messages(listed(row["turns"], "turns"), "role", "content"), reference, (), kept)
-    if row.get("scenario") is not None:
-        raise RowError("describes a scenario without 'turns', which cannot be asked")
-    return Dialogue(exchange(None, text_of(row, "input"), None), reference, (), kept)
+    return read_golden(row, _kept(row, columns.metadata))
 
 
 def _qianfan(row: object, _columns: Columns) -> Dialogue:

@@ -33,6 +33,7 @@ class Answer:
 
     status  "ok"; "truncated": the token limit cut it off; "model_error": the server answered without a text, or
             refused the prompt, and the empty text counts; "infra_error": there is no answer, so there is no score
+    reached False where the time for the whole suite was over first
     """
 
     text: str
@@ -41,11 +42,15 @@ class Answer:
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     error: str | None = None
+    reached: bool = True
 
 
 @dataclass(frozen=True)
 class Asking:
-    """How an endpoint is asked: where, with which key, how many at once, how long and how often."""
+    """How an endpoint is asked: where, with which key, how many at once, how long and how often.
+
+    deadline  on the monotonic clock: what has no answer by then gets none; None waits for everything
+    """
 
     endpoint: Endpoint
     api_key: str | None = field(repr=False)
@@ -53,6 +58,7 @@ class Asking:
     timeout_s: float
     retry: RetryPolicy
     on_progress: Progress | None = None
+    deadline: float | None = None
 
     def client(self) -> ModelClient:
         """A client for the endpoint, to be used as a context manager."""
@@ -62,6 +68,7 @@ class Asking:
             concurrency=self.concurrency,
             timeout_s=self.timeout_s,
             retry=self.retry,
+            deadline=self.deadline,
         )
 
 
@@ -74,7 +81,12 @@ async def ask(client: ModelClient, endpoint: Endpoint, prompt: Prompt, sampling:
     try:
         return await client.post(path, body, lambda answer: _read(answer, sampling.stop))
     except RequestFailedError as error:
-        return Answer("", "model_error" if error.refused else "infra_error", error=str(error))
+        return unanswered(error)
+
+
+def unanswered(error: RequestFailedError) -> Answer:
+    """The answer in place of one that could not be had."""
+    return Answer("", "model_error" if error.refused else "infra_error", error=str(error), reached=error.reached)
 
 
 async def check_ready(client: ModelClient, endpoint: Endpoint, sampling: Sampling, *, chat: bool) -> None:

@@ -1,23 +1,30 @@
-"""One asset per benchmark suite, and one for the deepeval metrics over the data snapshot: the release's quality."""
+"""One asset per benchmark suite and per eval, and one for the deepeval metrics over the data snapshot: the release's quality."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import dagster as dg
 
 from vllm_quality.datasets.pin import require_snapshot
 from vllm_quality.datasets.snapshot import load_snapshot
 from vllm_quality.deployment import step_tags
+from vllm_quality.eval.answers import Progress
 from vllm_quality.eval.deepeval_suite import run_deepeval
+from vllm_quality.eval.evalchemy import run_evalchemy
+from vllm_quality.eval.evalchemy_checkout import find_checkout
+from vllm_quality.eval.evals.catalog import CatalogEntry, chosen_evals
+from vllm_quality.eval.evals.plan import EvalError
+from vllm_quality.eval.evals.run import run_eval
 from vllm_quality.eval.judge import judge_settings
 from vllm_quality.eval.lm_suite import run_suite
 from vllm_quality.eval.result import SuiteResult
 from vllm_quality.eval.suites import Suite, load_suites
+from vllm_quality.eval.task_data import open_task_data
 from vllm_quality.partitions import model_tags
 from vllm_quality.results.measurement import Measurement
 from vllm_quality.results.metadata import measurement_metadata, progress_log
 from vllm_quality.results.resources import ResultsResource, evaluation_id
 from vllm_quality.results.run_folder import RunFolder
-from vllm_quality.serving.target import read_target
+from vllm_quality.serving.target import Target, read_target
 from vllm_quality.settings import Settings, load_settings
 
 
@@ -35,27 +42,89 @@ def _build_suite_asset(suite: Suite, after: Sequence[dg.AssetsDefinition]) -> dg
         kinds={"vllm"},
         deps=list(after),
         op_tags=step_tags("eval"),
-        description=f"The benchmark {suite.task}, through lm-eval, every item kept.",
+        description=f"The benchmark {suite.task}, through {suite.runner}, every item kept.",
     )
     def suite_asset(context: dg.AssetExecutionContext, results: ResultsResource) -> dg.MaterializeResult[None]:
         folder = results.run_folder(evaluation_id(context.instance, context.run))
         measurement = folder.get_measurement(suite.step)
         if measurement is None:
+            outcome = _run(suite, load_settings(), read_target(folder), progress_log(context.log))
+            measurement = _keep(folder, outcome)
+        return dg.MaterializeResult(metadata=measurement_metadata(measurement, results.objects()))
+
+    return suite_asset
+
+
+def _run(suite: Suite, settings: Settings, target: Target, on_progress: Progress) -> SuiteResult:
+    """The suite by the runner that it names."""
+    work_folder = settings.home / "work"
+    if suite.runner == "evalchemy":
+        return run_evalchemy(
+            suite,
+            target.endpoint,
+            settings.endpoint_key,
+            checkout=find_checkout(settings),
+            profile=target.profile,
+            concurrency=settings.eval_concurrency,
+            timeout_s=settings.request_timeout_s,
+            work_folder=work_folder,
+            judge=judge_settings(settings),
+        )
+    return run_suite(
+        suite,
+        target.endpoint,
+        settings.endpoint_key,
+        profile=target.profile,
+        concurrency=settings.eval_concurrency,
+        timeout_s=settings.request_timeout_s,
+        work_folder=work_folder,
+        data=open_task_data(settings),
+        on_progress=on_progress,
+    )
+
+
+def build_eval_assets(
+    settings: Settings, after: Sequence[dg.AssetsDefinition], taken: Collection[str]
+) -> dict[str, dg.AssetsDefinition]:
+    """Step -> asset for each eval that is part of an evaluation. `taken`: the steps that others have. Raises `EvalError`."""
+    entries = chosen_evals(settings)
+    for entry in entries:
+        if entry.step in taken:
+            raise EvalError(f"{entry.path} has the name of a suite in evalchemy.json; rename the file.")
+    return {entry.step: _build_eval_asset(entry, after) for entry in entries}
+
+
+def _build_eval_asset(entry: CatalogEntry, after: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=entry.asset_name,
+        partitions_def=model_tags,
+        group_name="eval",
+        kinds={"vllm"},
+        deps=list(after),
+        op_tags=step_tags("eval"),
+        description=f"The eval {entry.path.name}: its rows asked of the release, every answer graded.",
+    )
+    def eval_asset(context: dg.AssetExecutionContext, results: ResultsResource) -> dg.MaterializeResult[None]:
+        folder = results.run_folder(evaluation_id(context.instance, context.run))
+        measurement = folder.get_measurement(entry.step)
+        if measurement is None:
             settings, target = load_settings(), read_target(folder)
-            outcome = run_suite(
-                suite,
+            outcome = run_eval(
+                entry.path,
+                None,
                 target.endpoint,
                 settings.endpoint_key,
+                judge=judge_settings(settings),
+                embedding_model=settings.embedding_model,
                 profile=target.profile,
                 concurrency=settings.eval_concurrency,
                 timeout_s=settings.request_timeout_s,
-                work_folder=settings.home / "work",
                 on_progress=progress_log(context.log),
             )
             measurement = _keep(folder, outcome)
         return dg.MaterializeResult(metadata=measurement_metadata(measurement, results.objects()))
 
-    return suite_asset
+    return eval_asset
 
 
 def build_deepeval_asset(after: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition:
@@ -74,6 +143,7 @@ def build_deepeval_asset(after: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefin
                 settings.endpoint_key,
                 judge=judge_settings(settings),
                 metrics_dir=settings.metrics_dir,
+                config=settings.config_file("deepeval.json"),
                 profile=target.profile,
                 concurrency=settings.eval_concurrency,
                 timeout_s=settings.request_timeout_s,

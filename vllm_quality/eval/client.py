@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import random
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import httpx
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
-
+from vllm_quality.eval.http_facts import proxy_for, retry_after, said_in
 from vllm_quality.serving.endpoint import EndpointError, auth_headers
+
+if TYPE_CHECKING:
+    import aiohttp
 
 LARGEST_ANSWER = 64 * 1024 * 1024  # bytes; the logprobs of a batch of long prompts are a few MiB
 _CONNECT_S = 10.0
@@ -27,11 +30,13 @@ class RequestFailedError(Exception):
     """One request could not be had, after all its retries. The text is safe to show.
 
     refused  the server answered that it does not take this request (400, 413, 422 …): asking again is no use
+    reached  False when the time for all requests was over before this one had its answer
     """
 
-    def __init__(self, reason: str, *, refused: bool = False) -> None:
+    def __init__(self, reason: str, *, refused: bool = False, reached: bool = True) -> None:
         super().__init__(reason)
         self.refused = refused
+        self.reached = reached
 
 
 class _TransientError(Exception):
@@ -43,37 +48,35 @@ class _TransientError(Exception):
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often and how patiently one request is tried."""
+    """How often and how patiently one request is tried, and how many retries all requests of a client share.
+
+    reserve, share  a client may retry `reserve` times, and `share` times more for each request: what a server that fails
+                    half of the time needs, but never several times the work
+    """
 
     attempts: int = 4
     first_wait_s: float = 0.5
     longest_wait_s: float = 10.0
+    reserve: int = 50
+    share: float = 1.0
 
-    def _stop(self, state: RetryCallState) -> bool:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, _TransientError) and error.timed_out and state.attempt_number >= _TRIES_AFTER_TIMEOUT:
-            return True
-        return state.attempt_number >= self.attempts
+    def is_last(self, error: _TransientError, attempt: int) -> bool:
+        """Whether a request whose try number `attempt` (from 1) ended so has been tried often enough."""
+        return attempt >= (min(self.attempts, _TRIES_AFTER_TIMEOUT) if error.timed_out else self.attempts)
 
-    def _wait(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, _TransientError) and error.retry_after_s is not None:
+    def wait_s(self, error: _TransientError, attempt: int) -> float:
+        """Seconds before the next try, twice as many each time; the server's own wish goes first."""
+        if error.retry_after_s is not None:
             return min(error.retry_after_s, _LONGEST_RETRY_AFTER_S)
-        wait = wait_exponential_jitter(multiplier=self.first_wait_s, max=self.longest_wait_s, jitter=self.first_wait_s)
-        return wait(state)
-
-    def retrying(self) -> AsyncRetrying:
-        """The loop that tries a request again while its failure may pass."""
-        return AsyncRetrying(
-            stop=self._stop, wait=self._wait, retry=retry_if_exception_type(_TransientError), reraise=True
-        )
+        jitter = random.uniform(0, self.first_wait_s)  # noqa: S311  # so that those who failed together come apart
+        return min(self.first_wait_s * 2.0 ** (attempt - 1) + jitter, self.longest_wait_s)
 
 
 class ModelClient:
     """Posts JSON to one server; use it as an async context manager.
 
-    When `give_up_after` requests in a row have failed with all their retries, the server is taken for gone: from then on
-    every request fails at once, with `gave_up` saying why.
+    deadline  on the monotonic clock; from then on every request fails at once, as not reached
+    gave_up   why the server is taken for gone, after `give_up_after` failures in a row: then every request fails at once
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class ModelClient:
         retry: RetryPolicy | None = None,
         key_setting: str = "VLLM_QUALITY_API_KEY",
         largest_answer: int = LARGEST_ANSWER,
+        deadline: float | None = None,
     ) -> None:
         self.base_url = base_url
         self.gave_up: str | None = None
@@ -94,20 +98,30 @@ class ModelClient:
         self._key_setting = key_setting
         self._largest_answer = largest_answer
         self._timeout_s = timeout_s
+        self._deadline = deadline
         self._retry = retry or RetryPolicy()
+        self._retries_left = float(self._retry.reserve)
         self._slots = asyncio.Semaphore(concurrency)
         self._failed_in_a_row = 0
-        self._http = httpx.AsyncClient(
-            headers=auth_headers(api_key),
-            timeout=httpx.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s), pool=None),
-            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
-        )
+        self._concurrency = concurrency
+        self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        # httpx takes 1.5 ms of CPU for a request, which is what a loglikelihood suite would then wait for.
+        import aiohttp
+
+        self._http = aiohttp.ClientSession(
+            headers={**auth_headers(self._api_key), "Content-Type": "application/json"},
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(_CONNECT_S, self._timeout_s)),
+            connector=aiohttp.TCPConnector(limit=self._concurrency),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=proxy_for(self.base_url),
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
+        if self._http is not None:
+            await self._http.close()
 
     async def post(self, path: str, body: Mapping[str, Any], read: Callable[[dict[str, Any]], Result]) -> Result:
         """What `read` makes of the JSON object that the server answers.
@@ -118,10 +132,12 @@ class ModelClient:
         if self.gave_up is not None:
             raise RequestFailedError(self.gave_up)
         content = json.dumps(body).encode()  # escaped: half a surrogate pair has no UTF-8
+        self._retries_left += self._retry.share
         try:
-            async for attempt in self._retry.retrying():
-                with attempt:
-                    result = _understand(await self._once(path, content), read)
+            async with asyncio.timeout(None if self._deadline is None else self._deadline - time.monotonic()):
+                result = await self._with_retries(path, content, read)
+        except TimeoutError:
+            raise RequestFailedError("the time for this suite was over", reached=False) from None
         except _TransientError as error:
             self._failed_in_a_row += 1
             if self._failed_in_a_row >= self.give_up_after and self.gave_up is None:
@@ -132,14 +148,28 @@ class ModelClient:
         self._failed_in_a_row = 0
         return result
 
+    async def _with_retries(self, path: str, content: bytes, read: Callable[[dict[str, Any]], Result]) -> Result:
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return _understand(await self._once(path, content), read)
+            except _TransientError as error:
+                if self._retry.is_last(error, attempt) or self._retries_left < 1:
+                    raise
+                self._retries_left -= 1
+                pause = self._retry.wait_s(error, attempt)
+            await asyncio.sleep(pause)
+
     async def _once(self, path: str, content: bytes) -> dict[str, Any]:
+        from aiohttp import ClientError
+
         try:
-            # httpx times each read; a server that trickles its answer would never run into that.
             async with self._slots, asyncio.timeout(self._timeout_s):
                 status, headers, raw = await self._exchange(path, content)
-        except (httpx.TimeoutException, TimeoutError):
+        except TimeoutError:
             raise _TransientError(f"no answer within {self._timeout_s:g} s", timed_out=True) from None
-        except httpx.RequestError as error:
+        except ClientError as error:
             raise _TransientError(self._clean(f"{type(error).__name__}: {error}")) from None
         self._refuse(path, status, headers, raw)
         try:
@@ -150,20 +180,21 @@ class ModelClient:
             raise _TransientError("the answer is not a JSON object")
         return answer
 
-    async def _exchange(self, path: str, content: bytes) -> tuple[int, httpx.Headers, bytes]:
-        headers = {"Content-Type": "application/json"}
-        async with self._http.stream("POST", self.base_url + path, content=content, headers=headers) as response:
+    async def _exchange(self, path: str, content: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        if self._http is None:
+            raise RuntimeError("a ModelClient is used as a context manager")
+        async with self._http.post(self.base_url + path, data=content, allow_redirects=False) as response:
             raw = bytearray()
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.content.iter_any():
                 raw += chunk
                 if len(raw) > self._largest_answer:
                     raise RequestFailedError(f"the answer is larger than {self._largest_answer} bytes", refused=True)
-            return response.status_code, response.headers, bytes(raw)
+            return response.status, response.headers, bytes(raw)
 
-    def _refuse(self, path: str, status: int, headers: httpx.Headers, raw: bytes) -> None:
+    def _refuse(self, path: str, status: int, headers: Mapping[str, str], raw: bytes) -> None:
         if status < 300:
             return
-        said = self._clean(_message(raw))
+        said = self._clean(said_in(raw))
         if status in _KEY_REFUSED:
             raise EndpointError(
                 f"{self.base_url} refused the API key ({status}); set {self._key_setting} to one it accepts."
@@ -174,7 +205,7 @@ class ModelClient:
                 "check the address and that the model is still served there."
             )
         if status in _TRANSIENT or status >= 500:
-            raise _TransientError(f"HTTP {status}{f': {said}' if said else ''}", retry_after_s=_seconds(headers))
+            raise _TransientError(f"HTTP {status}{f': {said}' if said else ''}", retry_after_s=retry_after(headers))
         raise RequestFailedError(f"HTTP {status}{f': {said}' if said else ''}", refused=True)
 
     def _clean(self, text: str) -> str:
@@ -186,24 +217,6 @@ def _understand(answer: dict[str, Any], read: Callable[[dict[str, Any]], Result]
         return read(answer)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise _TransientError(f"the answer is not what the OpenAI interface promises ({error!r})") from None
-
-
-def _message(raw: bytes) -> str:
-    text = raw[:4096].decode("utf-8", "replace")
-    try:
-        answer = json.loads(raw)
-    except ValueError:
-        answer = None
-    if isinstance(answer, dict):
-        error = answer.get("error", answer)
-        found = error.get("message", error.get("detail")) if isinstance(error, dict) else error
-        text = str(found or text)
-    return " ".join(text.split())[:200]
-
-
-def _seconds(headers: httpx.Headers) -> float | None:
-    value = headers.get("retry-after", "")
-    return float(value) if value.isascii() and value.isdigit() else None
 
 
 async def in_order(items: Sequence[Item], work: Callable[[Item], Awaitable[Result]], *, workers: int) -> list[Result]:

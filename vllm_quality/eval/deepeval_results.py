@@ -1,30 +1,19 @@
 """From measured answers to the suite's metrics, samples and whether to trust them."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 
-from vllm_quality.eval.answers import Answer, Status
+from vllm_quality.eval.answers import Answer
+from vllm_quality.eval.deepeval_measure import Judged
 from vllm_quality.eval.items import Item
 from vllm_quality.eval.metric_registry import MetricClass
 from vllm_quality.eval.result import count_metrics, find_problem, hash_of
+from vllm_quality.eval.signals import Signal, signal_metrics
+from vllm_quality.eval.standard_errors import mean_stderr
 
 STEP, SUITE = "eval/deepeval", "deepeval"
-NO_JUDGE = "no judge"
 _MOST_JUDGE_ERRORS = 0.25  # of one metric's judgements; beyond that the judge fails at something in the answers
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One answer measured by one metric; no score without a judgement."""
-
-    metric: MetricClass
-    status: Status
-    score: float | None = None
-    passed: bool | None = None
-    judge: str | None = None
-    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -35,37 +24,67 @@ class Graded:
     answer: Answer
     judged: Sequence[Judged]
 
+    @property
+    def passage(self) -> str:
+        """What the item stands on together with others: its passages, or only itself."""
+        return hash_of(self.item.context) if self.item.context else self.item.id
+
 
 def collect_metrics(metrics: Sequence[MetricClass], graded: Sequence[Graded]) -> dict[str, float]:
-    """Mean score and share of passed answers of each metric, with their standard errors, and the counts."""
+    """Mean score and share of passed answers of each metric, with their standard errors, and the counts.
+
+    Items that share their passages are one cluster of the standard error.
+    """
     found: dict[str, float] = {}
     for metric in metrics:
-        own = [judged for entry in graded for judged in entry.judged if judged.metric is metric]
+        own = [(judged, entry.passage) for entry in graded for judged in entry.judged if judged.metric is metric]
         if not own:
             continue
-        scores = [judged.score for judged in own if judged.score is not None]
-        passes = [float(judged.passed) for judged in own if judged.passed is not None]
-        for name, values in ((f"{metric.name}_score", scores), (f"{metric.name}_pass_ratio", passes)):
-            if values:
-                found[f"{STEP}/{name}"] = fmean(values)
-            if len(values) > 1:
-                found[f"{STEP}/{name}_stderr"] = stdev(values) / math.sqrt(len(values))
+        scores = [(judged.score, passage) for judged, passage in own if judged.score is not None]
+        passes = [(float(judged.passed), passage) for judged, passage in own if judged.passed is not None]
+        found |= _mean(f"{metric.name}_score", scores)
+        if not metric.yes_no:
+            found |= _mean(f"{metric.name}_pass_ratio", passes)
         found[f"{STEP}/{metric.name}_scored_count"] = float(len(scores))
+    signals = signal_metrics(STEP, [_signal(entry.answer) for entry in graded if entry.answer.status != "infra_error"])
     # The judge's failures are those of judgements; an item counts here with the fate of its answer.
     counts = count_metrics(STEP, [entry.answer.status for entry in graded])
-    errors = sum(judged.status == "judge_error" and judged.judge != NO_JUDGE for e in graded for judged in e.judged)
-    return found | counts | {f"{STEP}/judge_errors_count": float(errors)}
+    errors = sum(judged.failed for entry in graded for judged in entry.judged)
+    counts[f"{STEP}/not_reached_count"] = float(sum(not entry.answer.reached for entry in graded))
+    return found | signals | counts | {f"{STEP}/judge_errors_count": float(errors)}
 
 
-def problem_of(metrics: Sequence[MetricClass], graded: Sequence[Graded], gave_up: str | None) -> str | None:
-    """Why the scores must not be compared, in one sentence; None when they can be."""
+def _mean(name: str, values: Sequence[tuple[float, str]]) -> dict[str, float]:
+    numbers, clusters = [value for value, _ in values], [cluster for _, cluster in values]
+    stderr = mean_stderr(numbers, clusters)
+    return {
+        **({f"{STEP}/{name}": fmean(numbers)} if numbers else {}),
+        **({f"{STEP}/{name}_stderr": stderr} if stderr is not None else {}),
+    }
+
+
+def _signal(answer: Answer) -> Signal:
+    return Signal(answer.text, answer.output_tokens, answer.status == "truncated")
+
+
+def problem_of(
+    metrics: Sequence[MetricClass], graded: Sequence[Graded], gave_up: str | None, limit_s: float
+) -> str | None:
+    """Why the scores must not be compared, in one sentence; None when they can be.
+
+    limit_s  seconds that asking could take
+    """
+    late = sum(not entry.answer.reached for entry in graded)
     example = next((entry.answer.error for entry in graded if entry.answer.status == "infra_error"), None)
     unanswered = find_problem([entry.answer.status for entry in graded], gave_up, example)
     if unanswered is not None:
+        lost = sum(entry.answer.status == "infra_error" for entry in graded)
+        if late > lost - late:
+            return f"{late} of {len(graded)} items were not reached within the {limit_s:g} s that asking them may take."
         return unanswered
     for metric in metrics:
         asked = [j for e in graded for j in e.judged if j.metric is metric and j.status != "infra_error"]
-        failed = [judged for judged in asked if judged.status == "judge_error" and judged.judge != NO_JUDGE]
+        failed = [judged for judged in asked if judged.failed]
         if len(failed) > _MOST_JUDGE_ERRORS * len(asked):
             return f"{len(failed)} of {len(asked)} answers could not be judged ({failed[0].error})."
     return None
@@ -91,13 +110,19 @@ def sample_rows(entry: Graded) -> list[dict[str, object]]:
 
 
 def text_row(entry: Graded) -> dict[str, object]:
-    """An item's row of the texts."""
-    errors = [judged.error for judged in entry.judged if judged.error and judged.judge != NO_JUDGE]
+    """An item's row of the texts; its reason has a line for each metric that gave one."""
+    errors = [judged.error for judged in entry.judged if judged.failed and judged.error]
+    reasons = [
+        f"{judged.metric.name} {judged.score:.2f}: {judged.reason}"
+        for judged in entry.judged
+        if judged.reason and judged.score is not None
+    ]
     return {
         "suite": SUITE,
         "item_hash": entry.item.id,
         "prompt": entry.item.input,
         "answer": entry.answer.text,
         "expected": entry.item.reference,
+        "reason": "\n".join(reasons),
         "error": entry.answer.error or "; ".join(errors) or None,
     }

@@ -38,6 +38,7 @@ def prepare_deepeval(work_folder: Path) -> None:
     os.environ["DEEPEVAL_NO_INSPECT_PROMPT"] = "1"
     os.environ["DEEPEVAL_UPDATE_WARNING_OPT_IN"] = "0"
     os.environ["CONFIDENT_TRACING_ENABLED"] = "0"
+    os.environ["DEEPEVAL_EVAL_MODE"] = "llm"  # the others ask Confident AI's own model
     for name in ("DEEPEVAL_HOME", "DEEPEVAL_CACHE_FOLDER", "DEEPEVAL_RESULTS_FOLDER"):
         os.environ.setdefault(name, str(folder))
 

@@ -26,23 +26,51 @@ class Item:
 
     @property
     def context(self) -> list[str] | None:
-        """The passages that the answer must stand on, from the metadata's `context`."""
-        found = self.metadata.get("context")
+        """The passages that the answer must stand on, from the metadata's `context`, else its `retrieval_context`."""
+        return self._passages("context") or self._passages("retrieval_context")
+
+    @property
+    def retrieval_context(self) -> list[str] | None:
+        """The passages that were retrieved, from the metadata's `retrieval_context`, else its `context`."""
+        return self._passages("retrieval_context") or self._passages("context")
+
+    def _passages(self, name: str) -> list[str] | None:
+        found = self.metadata.get(name)
         return [found] if isinstance(found, str) else [str(passage) for passage in found] if found else None
+
+    @property
+    def _facts(self) -> dict[str, Any]:
+        own = {"language": self.language, "dataset": self.dataset, "choices": list(self.choices)}
+        return {**self.metadata, **own}
 
     def test_case(self, answer: str) -> Any:
         """The item and a release's answer as deepeval's `LLMTestCase`; its metadata holds language, dataset, choices."""
         from deepeval.test_case import LLMTestCase
 
-        facts = {"language": self.language, "dataset": self.dataset, "choices": list(self.choices)}
         return LLMTestCase(
             name=self.id,
             input=self.input,
             actual_output=answer,
             expected_output=self.reference,
             context=self.context,
-            retrieval_context=self.context,
-            metadata={**self.metadata, **facts},
+            retrieval_context=self.retrieval_context,
+            metadata=self._facts,
+        )
+
+    def conversation(self, answer: str) -> Any:
+        """The item and a release's answer as deepeval's `ConversationalTestCase`; a system message is the chatbot's role."""
+        from deepeval.test_case import ConversationalTestCase, Turn
+
+        turns = [Turn(role=said["role"], content=said["content"]) for said in self.messages if said["role"] != "system"]
+        systems = [said["content"] for said in self.messages if said["role"] == "system"]
+        told = {name: self.metadata.get(name) for name in ("scenario", "expected_outcome", "user_description")}
+        return ConversationalTestCase(
+            name=self.id,
+            turns=[*turns, Turn(role="assistant", content=answer, retrieval_context=self.retrieval_context)],
+            context=self.context,
+            chatbot_role=self.metadata.get("chatbot_role") or "\n".join(systems) or None,
+            metadata=self._facts,
+            **{name: str(value) for name, value in told.items() if value is not None},
         )
 
 

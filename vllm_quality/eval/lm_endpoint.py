@@ -3,11 +3,14 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from vllm_quality.eval.answers import SEED, Answer, Asking, Prompt, Sampling, ask, check_ready
+from vllm_quality.eval.answers import SEED, Answer, Asking, Prompt, Sampling, ask, check_ready, unanswered
 from vllm_quality.eval.client import ModelClient, RequestFailedError, in_order, run_async
-from vllm_quality.eval.token_scores import BATCH, TokenScorer, split
+from vllm_quality.eval.stages import in_stages
+from vllm_quality.eval.stopwatch import Stopwatch
+from vllm_quality.eval.token_scores import BATCH, Tokenized, TokenScorer, split
 from vllm_quality.serving.endpoint import EndpointError
 
 # lm-eval's arguments that are ours to translate; what else a task gives goes to the server as it is.
@@ -17,7 +20,8 @@ _OWN_ARGUMENTS = {"until", "do_sample", "max_gen_toks", "temperature"}
 class Log:
     """How each of lm-eval's requests went. A request is an `Instance`, known by its identity while its task lives."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Stopwatch | None = None) -> None:
+        self.watch = watch or Stopwatch()
         self.gave_up: str | None = None
         self.shortened = 0
         self._answers: dict[int, list[Answer]] = {}
@@ -54,13 +58,16 @@ def make_lm(asking: Asking, log: Log, *, chat: bool) -> Any:
             return json.dumps(chat_history, ensure_ascii=False)
 
         def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
-            return run_async(lambda: _loglikelihoods(asking, log, requests))
+            with log.watch.part("asking"):
+                return run_async(lambda: _loglikelihoods(asking, log, requests))
 
         def loglikelihood_rolling(self, requests: Sequence[Any]) -> list[float]:
-            return run_async(lambda: _texts(asking, log, requests))
+            with log.watch.part("asking"):
+                return run_async(lambda: _texts(asking, log, requests))
 
         def generate_until(self, requests: Sequence[Any]) -> list[str]:
-            return run_async(lambda: _generations(asking, log, requests, chat=chat))
+            with log.watch.part("asking"):
+                return run_async(lambda: _generations(asking, log, requests, chat=chat))
 
     return EndpointLM()
 
@@ -117,26 +124,40 @@ async def _loglikelihoods(asking: Asking, log: Log, requests: Sequence[Any]) -> 
     ticker = _Ticker(asking, len(requests))
     results: dict[int, tuple[float, bool]] = {}
 
-    async def score(indices: Sequence[int]) -> None:
-        pairs = [split(*requests[index].args[:2]) for index in indices]
-        try:
-            scores = await scorer.score(pairs[0][0], [continuation for _, continuation in pairs])
-        except RequestFailedError as error:
-            for index in indices:
-                log.add(requests[index], Answer("", "infra_error", error=str(error)))
-                results[index] = (0.0, False)
-        else:
-            for index, found in zip(indices, scores, strict=True):
-                log.add(requests[index], Answer("", "ok", prompt_tokens=found.tokens))
-                log.shortened += found.shortened
-                results[index] = (found.loglikelihood, found.is_greedy)
+    def lose(indices: Sequence[int], error: RequestFailedError) -> None:
+        for index in indices:
+            # A text that the server refuses has no likelihood, whoever is to blame: no score, where a 0 would be one.
+            log.add(requests[index], replace(unanswered(error), status="infra_error"))
+            results[index] = (0.0, False)
         ticker.tick(len(indices))
 
-    async with asking.client() as client:
-        scorer = TokenScorer(client, asking.endpoint)
+    async def tokenize(indices: Sequence[int]) -> Tokenized | None:
+        pairs = [split(*requests[index].args[:2]) for index in indices]
+        try:
+            return await scorer.tokenize(pairs[0][0], [continuation for _, continuation in pairs])
+        except RequestFailedError as error:
+            lose(indices, error)
+            return None
+
+    async def score(indices: Sequence[int], tokenized: Tokenized | None) -> None:
+        if tokenized is None:
+            return
+        try:
+            scores = await scorer.score_ids(tokenized)
+        except RequestFailedError as error:
+            lose(indices, error)
+            return
+        for index, found in zip(indices, scores, strict=True):
+            log.add(requests[index], Answer("", "ok", prompt_tokens=found.tokens))
+            log.shortened += found.shortened
+            results[index] = (found.loglikelihood, found.is_greedy)
+        ticker.tick(len(indices))
+
+    async with asking.client() as client, asking.client() as tokenizing:
+        scorer = TokenScorer(client, asking.endpoint, tokenizing)
         await _check_scorer(scorer, client)
-        await in_order(_batches(requests), score, workers=asking.concurrency)
-        log.gave_up = log.gave_up or client.gave_up
+        await in_stages(_batches(requests), tokenize, score, workers=asking.concurrency)
+        log.gave_up = log.gave_up or client.gave_up or tokenizing.gave_up
     return [results[index] for index in range(len(requests))]
 
 
@@ -149,7 +170,7 @@ async def _texts(asking: Asking, log: Log, requests: Sequence[Any]) -> list[floa
             log.add(request, Answer("", "ok"))
         except RequestFailedError as error:
             total = 0.0
-            log.add(request, Answer("", "infra_error", error=str(error)))
+            log.add(request, replace(unanswered(error), status="infra_error"))
         ticker.tick(1)
         return total
 
@@ -163,7 +184,7 @@ async def _texts(asking: Asking, log: Log, requests: Sequence[Any]) -> list[floa
 
 async def _check_scorer(scorer: TokenScorer, client: ModelClient) -> None:
     try:
-        await scorer.score("The", [" end"])
+        await scorer.score("", ["The end"])
     except RequestFailedError as error:
         raise EndpointError(
             f"{client.base_url} does not score a text ({error}); check that it is a vLLM whose /tokenize and echoed "

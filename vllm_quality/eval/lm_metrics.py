@@ -4,15 +4,16 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from vllm_quality.eval.standard_errors import weighted_stderr
 from vllm_quality.eval.suites import safe_name
 from vllm_quality.eval.task_loader import LoadedTasks
 
-_STDERR = "_stderr"
+STDERR = "_stderr"
 
 
 def metric_name(metric: str, filter_name: str, filters: int) -> str:
     """The last part of a metric's path; the filter is in it only where the metric has several."""
-    base, stderr = (metric.removesuffix(_STDERR), _STDERR) if metric.endswith(_STDERR) else (metric, "")
+    base, stderr = (metric.removesuffix(STDERR), STDERR) if metric.endswith(STDERR) else (metric, "")
     name = base if filters <= 1 else f"{base}_{filter_name}"
     return "@".join(map(safe_name, name.split("@"))) + stderr  # "pass@1" keeps its sign
 
@@ -33,12 +34,12 @@ def numbers(entry: Mapping[str, Any]) -> dict[str, float]:
     keys = [key.split(",", 1) for key in entry if "," in key]
     filters: dict[str, set[str]] = {}
     for metric, filter_name in keys:
-        filters.setdefault(metric.removesuffix(_STDERR), set()).add(filter_name)
+        filters.setdefault(metric.removesuffix(STDERR), set()).add(filter_name)
     found = {}
     for metric, filter_name in keys:
         value = as_number(entry[f"{metric},{filter_name}"])
         if value is not None:
-            found[metric_name(metric, filter_name, len(filters[metric.removesuffix(_STDERR)]))] = value
+            found[metric_name(metric, filter_name, len(filters[metric.removesuffix(STDERR)]))] = value
     return found
 
 
@@ -62,17 +63,15 @@ def collect_metrics(step: str, loaded: LoadedTasks, results: Mapping[str, Mappin
 
 
 def _pooled(entries: list[Mapping[str, Any]]) -> dict[str, float]:
-    from lm_eval.api.metrics import aggregate_subtask_metrics, pooled_sample_stderr
-
     scored = [entry for entry in entries if entry["sample_len"]]
-    sizes = [int(entry["sample_len"]) for entry in scored]
+    sizes = [float(entry["sample_len"]) for entry in scored]
     each = [numbers(entry) for entry in scored]
     shared = set.intersection(*(set(found) for found in each)) if each else set()
     pooled = {}
     for metric in sorted(shared):
         values = [found[metric] for found in each]
-        combine = pooled_sample_stderr if metric.endswith(_STDERR) else aggregate_subtask_metrics
-        value = as_number(combine(values, sizes))
-        if value is not None:
-            pooled[metric] = value
+        if metric.endswith(STDERR):
+            pooled[metric] = weighted_stderr(sizes, values)
+        else:
+            pooled[metric] = sum(value * size for value, size in zip(values, sizes, strict=True)) / sum(sizes)
     return pooled

@@ -9,13 +9,16 @@ from vllm_quality.eval.answers import Answer, Status
 from vllm_quality.eval.lm_endpoint import Log
 from vllm_quality.eval.lm_metrics import as_number, metric_name
 from vllm_quality.eval.result import hash_of, in_short
+from vllm_quality.eval.signals import Signal
 
 
 @dataclass(frozen=True)
 class Outcome:
     """One item of one task: how its requests went and what it scored.
 
-    scores  metric name -> score; None where there is none
+    scores   metric name -> score; None where there is none
+    signal   what its answer shows, right or wrong
+    reached  False where the suite's time was over first
     """
 
     task: str
@@ -31,6 +34,8 @@ class Outcome:
     answer: str
     expected: str
     error: str | None
+    signal: Signal
+    reached: bool
 
     def sample_rows(self, suite: str) -> Iterator[dict[str, object]]:
         """The item's rows of the `samples` table, one per metric."""
@@ -65,12 +70,15 @@ class ScoringGuard:
 
     lm-eval then aggregates over the others by itself, whatever the metric. An item is known by its content, since lm-eval
     hands the scoring a fresh copy of it.
+
+    errors     item -> why its scoring broke
+    score_any  the task's own scoring
     """
 
     def __init__(self, task: Any, log: Log) -> None:
         self.errors: dict[str, str] = {}
+        self.score_any: Callable[[Any, Any], Mapping[str, Any]] = task.process_results
         self._task, self._log = task, log
-        self._score: Callable[[Any, Any], Mapping[str, Any]] = task.process_results
         self._failed: set[str] | None = None
         task.process_results = self.score
 
@@ -81,7 +89,7 @@ class ScoringGuard:
         if key_of(doc) in self._failed:
             return {}
         try:
-            return self._score(doc, results)
+            return self.score_any(doc, results)
         except Exception as error:  # a task's scoring is code of its own, and one odd answer must not end the suite
             self.errors[key_of(doc)] = f"the task's scoring failed ({in_short(error)})"
             return {}
@@ -92,22 +100,35 @@ def key_of(doc: object) -> str:
     return hash_of(doc)
 
 
-def read_outcomes(
-    task: Any, samples: Sequence[Mapping[str, Any]], chosen: Sequence[int] | None, log: Log, guard: ScoringGuard
-) -> list[Outcome]:
-    """The items of a task in its order, from lm-eval's logged samples (one per item and filter) and our own log.
+def requests_of(task: Any, chosen: Sequence[int] | None) -> dict[int, list[Any]]:
+    """A task's requests by the position of their item in the data set.
 
     chosen  the positions of the items that were asked; None when all were
     """
     requests: dict[int, list[Any]] = {}
     for request in task.instances:
         requests.setdefault(chosen[request.doc_id] if chosen else request.doc_id, []).append(request)
+    return requests
+
+
+def read_outcomes(
+    task: Any,
+    samples: Sequence[Mapping[str, Any]],
+    requests: Mapping[int, Sequence[Any]],
+    log: Log,
+    errors: Mapping[str, str],
+) -> list[Outcome]:
+    """The items of a task in its order, from lm-eval's logged samples (one per item and filter) and our own log.
+
+    requests  by item, as `requests_of` gives them
+    errors    item -> why its scoring broke
+    """
     by_item: dict[int, list[Mapping[str, Any]]] = {}
     for sample in samples:
         by_item.setdefault(sample["doc_id"], []).append(sample)
     names = _names(task, samples)
     return [
-        _outcome(task, own, names, [answer for request in requests[item] for answer in log.of(request)], guard)
+        _outcome(task, own, names, [answer for request in requests[item] for answer in log.of(request)], errors)
         for item, own in by_item.items()
     ]
 
@@ -130,10 +151,10 @@ def _outcome(
     samples: Sequence[Mapping[str, Any]],
     names: Mapping[tuple[str, str], str],
     answers: Sequence[Answer],
-    guard: ScoringGuard,
+    errors: Mapping[str, str],
 ) -> Outcome:
     first = samples[0]
-    broken = guard.errors.get(key_of(first["doc"]))
+    broken = errors.get(key_of(first["doc"]))
     status = _status(answers, scored=any(sample["metrics"] for sample in samples), broken=broken is not None)
     found = {
         name: as_number(sample.get(metric))
@@ -155,7 +176,29 @@ def _outcome(
         answer=_chosen(first) if task.OUTPUT_TYPE == "multiple_choice" else answers[0].text if answers else "",
         expected=_expected(first),
         error=broken or next((answer.error for answer in answers if answer.error), None),
+        signal=Signal() if status == "infra_error" else _signal(task, first, answers),
+        reached=all(answer.reached for answer in answers),
     )
+
+
+def _signal(task: Any, sample: Mapping[str, Any], answers: Sequence[Answer]) -> Signal:
+    if task.OUTPUT_TYPE == "generate_until":
+        first = answers[0]
+        return Signal(first.text, first.output_tokens, first.status == "truncated")
+    gold = _gold(sample)
+    if gold is None or task.OUTPUT_TYPE == "loglikelihood_rolling":
+        return Signal()
+    size = len(str(sample["arguments"][gold][1]).encode("utf-8", "replace"))
+    return Signal(gold_logprob=float(sample["resps"][gold][0][0]) / size if size else None)
+
+
+def _gold(sample: Mapping[str, Any]) -> int | None:
+    """Which of an item's requests holds the right answer; None where that cannot be told."""
+    target, arguments = sample["target"], sample["arguments"]
+    if isinstance(target, str):
+        same = (at for at, pair in enumerate(arguments) if len(pair) > 1 and str(pair[1]).strip() == target.strip())
+        return next(same, None)
+    return target if isinstance(target, int) and 0 <= target < len(arguments) else None
 
 
 def _status(answers: Sequence[Answer], *, scored: bool, broken: bool) -> Status:

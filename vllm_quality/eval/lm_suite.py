@@ -1,7 +1,5 @@
 """One lm-eval suite on one endpoint: from a line of `evalchemy.json` to scores, samples and whether to trust them."""
 
-import json
-import re
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -11,29 +9,29 @@ from typing import Any
 from vllm_quality.errors import UserError
 from vllm_quality.eval.answers import SEED, Asking, Progress
 from vllm_quality.eval.client import RetryPolicy
+from vllm_quality.eval.dataset_source import Source
 from vllm_quality.eval.environment import prepare_lm_eval
+from vllm_quality.eval.lm_alone import TaskRun, alone_rows, alone_suite, ask_alone, load_metrics
+from vllm_quality.eval.lm_comparable import conditions_hash
 from vllm_quality.eval.lm_endpoint import Log, make_lm
 from vllm_quality.eval.lm_metrics import collect_metrics
-from vllm_quality.eval.lm_samples import Outcome, ScoringGuard, key_of, read_outcomes
+from vllm_quality.eval.lm_samples import Outcome, ScoringGuard, key_of, read_outcomes, requests_of
+from vllm_quality.eval.lm_stderrs import with_stderrs
 from vllm_quality.eval.result import (
     SuiteResult,
     count_metrics,
     find_problem,
-    hash_of,
     in_short,
     not_judged,
     samples_frame,
     texts_frame,
 )
+from vllm_quality.eval.signals import signal_metrics
+from vllm_quality.eval.stopwatch import Stopwatch
 from vllm_quality.eval.suites import Mode, Suite
 from vllm_quality.eval.task_loader import LoadedTasks, load_tasks
 from vllm_quality.serving.endpoint import Endpoint, EndpointError
 from vllm_quality.settings import Profile
-
-_BOOTSTRAPS = 200  # for metrics that are no mean: their standard error is then right to about 5 %
-
-_SCORING = ("metric_list", "filter_list", "process_results")
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of a function that has no source: another one in every process
 
 
 class SuiteError(UserError):
@@ -49,39 +47,61 @@ def run_suite(
     concurrency: int,
     timeout_s: float,
     work_folder: Path | None = None,
+    data: Source | None = None,
     retry: RetryPolicy | None = None,
     on_progress: Progress | None = None,
 ) -> SuiteResult:
     """Ask the endpoint everything a suite wants to know, and score it with lm-eval.
 
     work_folder   where downloaded data sets are kept
+    data          where data sets come from; None is the Hugging Face hub
     on_progress   called with the requests done and the requests in all
-    Raises `TaskError`, `SuiteError` and `EndpointError` before anything is measured; later failures become statuses.
+    Raises `TaskError`, `SuiteError` and `EndpointError` before anything is measured; later failures become statuses, and
+    so does what the suite's time limit leaves unasked.
     """
     prepare_lm_eval(work_folder)
-    loaded = load_tasks(suite)
+    watch = Stopwatch()
+    with watch.part("loading"):
+        loaded = load_tasks(suite, data, work_folder=work_folder)
     how = _how(suite, loaded, endpoint)
+    _check_cluster(suite, loaded)
     chosen = {name: choose(task, suite.limit_for(profile)) for name, task in loaded.tasks.items()}
-    log = Log()
+    log, limit_s = Log(watch), suite.time_limit_for(profile)
     guards = {name: ScoringGuard(task, log) for name, task in loaded.tasks.items()}
-    asking = Asking(endpoint, api_key, concurrency, timeout_s, retry or RetryPolicy(), on_progress)
-    started = time.monotonic()
-    found = _evaluate(suite, loaded, asking, log, chosen, chat=how == "chat")
-    outcomes = [
-        outcome
+    asking = Asking(
+        endpoint, api_key, concurrency, timeout_s, retry or RetryPolicy(), on_progress, time.monotonic() + limit_s
+    )
+    with watch.part("scoring"):
+        found = _evaluate(suite, loaded, asking, log, chosen, chat=how == "chat")
+        results = with_stderrs(loaded, found["results"], found["samples"], suite.cluster)
+    runs = [
+        TaskRun(task, guards[name], found["samples"][name], requests_of(task, chosen[name]))
         for name, task in loaded.tasks.items()
-        for outcome in read_outcomes(task, found["samples"][name], chosen[name], log, guards[name])
     ]
-    statuses = [outcome.status for outcome in outcomes]
-    example = next((o.error for o in outcomes if o.status in ("infra_error", "judge_error") and o.error), None)
-    metrics = collect_metrics(suite.step, loaded, found["results"]) | count_metrics(suite.step, statuses)
+    outcomes = [o for run in runs for o in read_outcomes(run.task, run.samples, run.requests, log, run.guard.errors)]
+    alone: list[Outcome] = []
+    alone_error: str | None = None
+    if concurrency > 1 and how != "loglikelihood" and log.gave_up is None:
+        with watch.part("asking alone"):
+            alone, alone_error = _alone(runs, asking, suite.probe_for(profile), chat=how == "chat")
+    metrics = (
+        collect_metrics(suite.step, loaded, results)
+        | count_metrics(suite.step, [outcome.status for outcome in outcomes])
+        | {f"{suite.step}/not_reached_count": float(sum(not outcome.reached for outcome in outcomes))}
+        | signal_metrics(suite.step, [outcome.signal for outcome in outcomes])
+        | (load_metrics(suite.step, outcomes, alone) if alone else {})
+    )
+    rows = [row for outcome in outcomes for row in outcome.sample_rows(suite.name)]
     return SuiteResult(
         step=suite.step,
         metrics=metrics,
-        samples=samples_frame([row for outcome in outcomes for row in outcome.sample_rows(suite.name)]),
-        texts=texts_frame([outcome.text_row(suite.name) for outcome in outcomes]),
-        comparable=_comparable(suite, loaded, found, outcomes, how=how, concurrency=concurrency),
-        problem=find_problem(statuses, log.gave_up, example),
+        samples=samples_frame([*rows, *alone_rows(suite.name, alone)]),
+        texts=texts_frame(
+            [outcome.text_row(suite.name) for outcome in outcomes]
+            + [outcome.text_row(alone_suite(suite.name)) for outcome in alone]
+        ),
+        comparable=conditions_hash(suite, loaded, found, outcomes, how=how, concurrency=concurrency),
+        problem=_problem(outcomes, log.gave_up, limit_s),
         details={
             "task": suite.task,
             "mode": how,
@@ -89,12 +109,50 @@ def run_suite(
             "versions": {name: str(number) for name, number in found["versions"].items()},
             "num_fewshot": dict(found["n-shot"]),
             "lm_eval": version("lm_eval"),
+            "data": dict(loaded.data),
             "null_contents": sum(outcome.error == "the answer's content is null" for outcome in outcomes),
             "shortened_prompts": log.shortened,
+            "not_reached": sum(not outcome.reached for outcome in outcomes),
+            "time_limit_s": limit_s,
+            "asked_alone": alone_error or len(alone),
             "not judged": not_judged(metrics),
-            "duration_s": round(time.monotonic() - started, 3),
+            "seconds": watch.seconds(),
+            "slowest": watch.slowest(),
+            "duration_s": round(watch.total(), 3),
         },
     )
+
+
+def _alone(runs: Sequence[TaskRun], asking: Asking, count: int, *, chat: bool) -> tuple[list[Outcome], str | None]:
+    """What the suite has measured by now must not be lost to a server that goes away here."""
+    try:
+        return ask_alone(runs, asking, count, chat=chat), None
+    except Exception as error:  # filters are the task's own code, too
+        return [], str(error) if isinstance(error, UserError) else in_short(error)
+
+
+def _problem(outcomes: Sequence[Outcome], gave_up: str | None, limit_s: float) -> str | None:
+    """Why the scores must not be compared, in one sentence; None when they can be."""
+    statuses = [outcome.status for outcome in outcomes]
+    late = sum(not outcome.reached for outcome in outcomes)
+    without = [o for o in outcomes if o.reached and o.status in ("infra_error", "judge_error")]
+    example = next((outcome.error for outcome in without if outcome.error), None)
+    if late > len(without) and find_problem(statuses, None, None):
+        return (
+            f"{late} of {len(outcomes)} items were not reached within the {limit_s:g} s that this suite may take; raise "
+            "its time_limit_s, or its limit of items must be lower."
+        )
+    return find_problem(statuses, gave_up, example)
+
+
+def _check_cluster(suite: Suite, loaded: LoadedTasks) -> None:
+    for name, task in loaded.tasks.items():
+        docs = task.eval_docs
+        if suite.cluster is not None and len(docs) and suite.cluster not in docs[0]:
+            fields = ", ".join(map(str, docs[0]))
+            raise SuiteError(
+                f"Suite {suite.task!r}: the items of {name!r} have no field {suite.cluster!r} for cluster; there are {fields}."
+            )
 
 
 def choose(task: Any, limit: int | None) -> list[int] | None:
@@ -152,7 +210,7 @@ def _evaluate(
             samples={name: positions for name, positions in chosen.items() if positions is not None} or None,
             apply_chat_template=chat,
             fewshot_as_multiturn=True,
-            bootstrap_iters=_BOOTSTRAPS,
+            bootstrap_iters=0,  # the standard errors are ours
             cache_requests=False,
             log_samples=True,
         )
@@ -171,36 +229,3 @@ def _set_examples(task: Any, wanted: int | None) -> None:
     if given is None or (wanted is not None and given != 0):
         task.set_config("num_fewshot", wanted or 0)
     task.set_fewshot_seed(seed=SEED)
-
-
-def _comparable(
-    suite: Suite,
-    loaded: LoadedTasks,
-    found: dict[str, Any],
-    outcomes: Sequence[Outcome],
-    *,
-    how: Mode,
-    concurrency: int,
-) -> str:
-    """Everything but the release that shapes the scores. Concurrency is in it: batching moves greedy answers."""
-    tasks = {}
-    for name, task in sorted(loaded.tasks.items()):
-        config = task.dump_config()
-        requests = [[request.idx, *request.args] for request in task.instances]
-        tasks[name] = {
-            "version": str(found["versions"][name]),
-            "scoring": _ADDRESS.sub("", json.dumps([config.get(key) for key in _SCORING], sort_keys=True, default=str)),
-            "requests": hash_of(requests),
-        }
-    items = [[outcome.item_hash, outcome.prompt_hash, outcome.target_hash] for outcome in outcomes]
-    return hash_of(
-        {
-            "task": suite.task,
-            "mode": how,
-            "concurrency": concurrency,
-            "lm_eval": version("lm_eval"),
-            "seed": SEED,
-            "tasks": tasks,
-            "items": hash_of(items),
-        }
-    )

@@ -21,6 +21,7 @@ TEXT_SCHEMA: dict[str, pl.DataType] = {
     "prompt": pl.String(),
     "answer": pl.String(),
     "expected": pl.String(),
+    "reason": pl.String(),  # the judge's or grader's, "" where it gave none
     "error": pl.String(),  # why there is no score, or what was wrong with the answer
 }
 
@@ -59,7 +60,8 @@ def samples_frame(rows: Sequence[Mapping[str, object]]) -> pl.DataFrame:
 
 
 def texts_frame(rows: Sequence[Mapping[str, object]]) -> pl.DataFrame:
-    """Rows as the frame of texts, in a fixed order."""
+    """Rows as the frame of texts, in a fixed order; a row may leave its reason out."""
+    rows = [{"reason": "", **row} for row in rows]
     return pl.DataFrame(rows, schema=TEXT_SCHEMA).sort("suite", "item_hash", maintain_order=True)
 
 

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vllm_quality.eval.client import ModelClient
+from vllm_quality.eval.client import ModelClient, in_order
 from vllm_quality.serving.endpoint import Endpoint
 
 BATCH = 8  # prompts per request; what shares a context goes together
 _DEFAULT_LENGTH = 2048  # lm-eval's own assumption where a server does not tell
+_MOST_CONTEXTS = 256  # kept as ids: items that follow each other often share one
 _PROBES = ("a", "b")  # what two texts without a common letter share at their start is what the server puts there
 
 
@@ -32,6 +33,20 @@ class TokenScore:
     shortened: bool
 
 
+@dataclass(frozen=True)
+class Tokenized:
+    """Continuations of one context as the server's token ids, ready to be scored.
+
+    prompts    context and continuation, each
+    borders    how many ids of each prompt are context
+    shortened  whether the context lost its beginning
+    """
+
+    prompts: Sequence[Sequence[int]]
+    borders: Sequence[int]
+    shortened: Sequence[bool]
+
+
 def split(context: str, continuation: str) -> tuple[str, str]:
     """Move the context's trailing whitespace to the continuation, where tokenizers want it (as lm-eval does)."""
     kept = context.rstrip()
@@ -45,31 +60,50 @@ def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
 
 
 class TokenScorer:
-    """Scores continuations on one endpoint. A token without a logprob (the very first, without BOS) counts nothing."""
+    """Scores continuations on one endpoint. A token without a logprob (the very first, without BOS) counts nothing.
 
-    def __init__(self, client: ModelClient, endpoint: Endpoint) -> None:
+    tokenizing  the client for /tokenize, which is no work for the model; the same one where left out
+    """
+
+    def __init__(self, client: ModelClient, endpoint: Endpoint, tokenizing: ModelClient | None = None) -> None:
         self._client = client
+        self._tokenizing = tokenizing or client
         self._model = endpoint.model
         self._room = (endpoint.max_model_len or _DEFAULT_LENGTH) - 1  # the server wants to write one token
-        self._start: list[int] | None = None
+        self._contexts: dict[str, list[int]] = {}
 
     async def score(self, context: str, continuations: Sequence[str]) -> list[TokenScore]:
-        """The scores of at most `BATCH` continuations of one context (both as `split` gives them), in one request.
+        """The scores of at most `BATCH` continuations of one context (both as `split` gives them).
 
         Raises `RequestFailedError`, `EndpointError`.
         """
-        before = await self._tokenize(context) if context else await self.start()
-        prompts, borders, shortened = [], [], []
-        for continuation in continuations:
-            ids = await self._tokenize(context + continuation)
-            lost = max(len(ids) - self._room, 0)
-            prompts.append(ids[lost:])
-            borders.append(max(common_prefix(before, ids) - lost, 0))
-            shortened.append(lost > 0)
-        echoes = await self._echo(prompts)
+        return await self.score_ids(await self.tokenize(context, continuations))
+
+    async def tokenize(self, context: str, continuations: Sequence[str]) -> Tokenized:
+        """The continuations as ids, all texts asked for side by side. Raises `RequestFailedError`, `EndpointError`."""
+        texts = [context + continuation for continuation in continuations]
+        new = [context] if context and context not in self._contexts else []
+        found = await in_order([*new, *texts], self._tokenize, workers=len(new) + len(texts))
+        if new:
+            if len(self._contexts) >= _MOST_CONTEXTS:
+                del self._contexts[next(iter(self._contexts))]
+            self._contexts[context] = found.pop(0)
+        before = self._contexts[context] if context else await self.start()
+        lost = [max(len(ids) - self._room, 0) for ids in found]
+        return Tokenized(
+            prompts=[ids[cut:] for ids, cut in zip(found, lost, strict=True)],
+            borders=[max(common_prefix(before, ids) - cut, 0) for ids, cut in zip(found, lost, strict=True)],
+            shortened=[cut > 0 for cut in lost],
+        )
+
+    async def score_ids(self, tokenized: Tokenized) -> list[TokenScore]:
+        """The scores of tokenized continuations, in one request. Raises `RequestFailedError`, `EndpointError`."""
+        echoes = await self._echo(tokenized.prompts)
         return [
             TokenScore(*_sum(echo, border, len(ids)), tokens=len(ids), shortened=cut)
-            for echo, border, ids, cut in zip(echoes, borders, prompts, shortened, strict=True)
+            for echo, border, ids, cut in zip(
+                echoes, tokenized.borders, tokenized.prompts, tokenized.shortened, strict=True
+            )
         ]
 
     async def score_text(self, text: str) -> float:
@@ -87,16 +121,16 @@ class TokenScorer:
 
     async def start(self) -> list[int]:
         """What the server puts before every text: BOS, or nothing."""
-        if self._start is None:
+        if "" not in self._contexts:
             first, second = [await self._tokenize(probe) for probe in _PROBES]
-            self._start = first[: common_prefix(first, second)]
-        return self._start
+            self._contexts[""] = first[: common_prefix(first, second)]
+        return self._contexts[""]
 
     async def _tokenize(self, text: str) -> list[int]:
         def read(answer: Mapping[str, Any]) -> list[int]:
             return [int(token) for token in answer["tokens"]]
 
-        return await self._client.post("/tokenize", {"model": self._model, "prompt": text}, read)
+        return await self._tokenizing.post("/tokenize", {"model": self._model, "prompt": text}, read)
 
     async def _echo(self, prompts: Sequence[Sequence[int]]) -> list[Mapping[str, Any]]:
         def read(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -107,17 +141,21 @@ class TokenScorer:
                     raise ValueError("fewer logprobs than tokens")
             return echoes
 
-        body = {
-            "model": self._model,
-            "prompt": [list(ids) for ids in prompts],
-            "max_tokens": 1,
-            "temperature": 0,
-            "logprobs": 1,
-            "echo": True,
-            # As text, two tokens that are parts of Hangul syllables are both "\ufffd" and hide each other.
-            "return_tokens_as_token_ids": True,
-        }
-        return await self._client.post("/v1/completions", body, read)
+        return await self._client.post("/v1/completions", echo_body(self._model, prompts), read)
+
+
+def echo_body(model: str, prompts: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """The request for the logprobs of prompts, given as ids."""
+    return {
+        "model": model,
+        "prompt": [list(ids) for ids in prompts],
+        "max_tokens": 1,
+        "temperature": 0,
+        "logprobs": 1,
+        "echo": True,
+        # As text, two tokens that are parts of Hangul syllables are both "\ufffd" and hide each other.
+        "return_tokens_as_token_ids": True,
+    }
 
 
 def _sum(echo: Mapping[str, Any], border: int, end: int) -> tuple[float, bool]:

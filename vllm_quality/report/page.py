@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from vllm_quality.eval.deepeval_results import NO_JUDGE
+from vllm_quality.eval.deepeval_measure import NO_JUDGE
 from vllm_quality.report.answers import worst_answers
 from vllm_quality.report.data import ReportData
 from vllm_quality.report.figures import history_charts, quality_chart, stage_charts

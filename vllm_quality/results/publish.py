@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from vllm_quality.datasets.pin import require_snapshot
 from vllm_quality.errors import UserError
 from vllm_quality.results.database import ResultStore
+from vllm_quality.results.judge_history import judge_moves
 from vllm_quality.results.measurement import Measurement
 from vllm_quality.results.rows import ResultRow, RunRow
 from vllm_quality.results.run_folder import RunFolder
@@ -67,6 +68,7 @@ def publish_run(folder: RunFolder, store: ResultStore, steps: Sequence[str], thr
             measurements,
             [PastValues(run.run.run_id, run.run.verdict, run.run.step_hashes, run.metrics) for run in past],
             thresholds,
+            judge_moves(measurements, folder, store, [run.run.run_id for run in past]),
         )
         folder.keep_json(VERDICT_FILE, verdict.as_json() | {"finished_at": datetime.now(UTC).isoformat()})
     verdict, finished_at = read_outcome(folder)

@@ -24,11 +24,18 @@ class PastValues:
     metrics: Mapping[str, float]
 
 
-def judge(measurements: Sequence[Measurement], past: Sequence[PastValues], thresholds: Thresholds) -> Verdict:
+def judge(
+    measurements: Sequence[Measurement],
+    past: Sequence[PastValues],
+    thresholds: Thresholds,
+    barred: Mapping[str, Mapping[str, str]] | None = None,
+) -> Verdict:
     """Hold every judged metric against its limits and against the mean of the last N comparable runs.
 
-    past  runs of other tags, newest first. A run counts for a metric only when the metric's step was measured under
-          equal conditions. Without any, the finding is "no_baseline": a warning, never a pass.
+    past    runs of other tags, newest first. A run counts for a metric only when the metric's step was measured under
+            equal conditions. Without any, the finding is "no_baseline": a warning, never a pass.
+    barred  metric -> run -> why that run's value is nothing to compare with after all (the judge moved since); where that
+            leaves none, the finding is "invalid" with the reason
     """
     findings: list[Finding] = []
     used: dict[str, None] = {}
@@ -38,12 +45,15 @@ def judge(measurements: Sequence[Measurement], past: Sequence[PastValues], thres
             continue
         baseline = _comparable(measurement, past, thresholds)
         for metric, value in sorted(measurement.metrics.items()):
-            finding = _finding(metric, value, baseline, thresholds)
+            reasons = (barred or {}).get(metric, {})
+            own = [run for run in baseline if run.run_id not in reasons]
+            finding = _finding(metric, value, own, thresholds)
+            if finding is not None and finding.status == "no_baseline" and baseline and not own:
+                reason = f"{reasons[baseline[0].run_id]}, so it is not compared."
+                finding = replace(finding, status="invalid", reason=reason)
             if finding is not None:
                 findings.append(finding)
-                used.update(
-                    {run.run_id: None for run in baseline if finding.baseline is not None and metric in run.metrics}
-                )
+                used.update({run.run_id: None for run in own if finding.baseline is not None and metric in run.metrics})
     order = [run.run_id for run in past if run.run_id in used]
     status = _overall(findings)
     return Verdict(status, tuple(findings), tuple(order), _summary(status, findings, len(order)))

@@ -59,7 +59,15 @@ METRICS: tuple[MetricDefinition, ...] = (
     _load(r"send_lag_\w+_s", None, "s", "how late the client itself was"),
     _load(r"\w+_count", None, "count", "count"),
     _eval(r"\w+_stderr", None, "", "standard error"),
+    _eval(r"answer_(chars|tokens)_mean_count", None, "count", "length of the answers"),
     _eval(r"\w+_count", None, "count", "count"),
+    # What neither direction of is better for itself, or too rare for a relative limit: looked at, not judged.
+    _eval("truncated_ratio", None, "", "answers cut off by the token limit"),
+    _eval("hangul_ratio", None, "", "Hangul among the answers' letters"),
+    _eval("refusal_ratio", None, "", "answers that begin as a refusal"),
+    _eval("gold_logprob_mean", None, "", "logprob of the right answers per byte"),
+    _eval("load_delta_score", None, "", "score under load less the score without"),
+    _eval("load_same_ratio", None, "", "answers that load did not change"),
     _eval(
         r"(acc|acc_norm|acc_norm_bytes|acc_mutual_info|exact_match|exact_match_\w+|em|f1|mcc|pass_at_1|pass@1|bleu|chrf|rouge1|rouge2|rougeL)",
         True,
@@ -67,6 +75,7 @@ METRICS: tuple[MetricDefinition, ...] = (
         "benchmark score",
     ),
     _eval(r"(perplexity|word_perplexity|byte_perplexity|bits_per_byte|ter|brier_score)", False, "", "benchmark loss"),
+    _eval(r"canary_\w+", None, "", "frozen answers, which show whether the judge moved"),
     _eval(r"\w+_score", True, "", "mean score of the judged answers"),
     _eval(r"\w+_pass_ratio", True, "", "share of answers that passed"),
     MetricDefinition(r"pipeline/\w+_s", "pipeline", None, "s", "time spent"),

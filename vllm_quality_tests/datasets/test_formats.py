@@ -70,7 +70,7 @@ SAID = [("system", "Be brief."), ("user", "Hi"), ("assistant", "Hello"), ("user"
             {},
             (USER, "That.", (), CONTEXT),
         ),
-        ("deepeval", {"scenario": "s", "turns": CHAT}, {}, (SAID, None, (), {})),
+        ("deepeval", {"scenario": "s", "turns": CHAT}, {}, (SAID, None, (), {"scenario": "s"})),
         (
             "qianfan",
             [

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from vllm_quality.eval.client import ModelClient, RequestFailedError, RetryPolicy, in_order, run_async
+from vllm_quality.eval.client import (
+    ModelClient,
+    RequestFailedError,
+    RetryPolicy,
+    _TransientError,
+    in_order,
+    run_async,
+)
+from vllm_quality.eval.http_facts import proxy_for
 from vllm_quality.serving.endpoint import EndpointError
 from vllm_quality_tests.eval.task_files import QUICK
 from vllm_quality_tests.servers.openai_api import Fault, OpenAIServer
@@ -60,10 +68,10 @@ def test_tries_are_bounded(server: OpenAIServer) -> None:
 def test_a_request_that_times_out_twice_is_given_up(server: OpenAIServer) -> None:
     server.fault = first(99, Fault(hang_s=60))
     began = time.monotonic()
-    with pytest.raises(RequestFailedError, match=r"no answer within 0\.2 s"):
-        post(server, timeout_s=0.2)
+    with pytest.raises(RequestFailedError, match=r"no answer within 1 s"):
+        post(server, timeout_s=1)
     assert len(server.requests) == 2
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
 
 
 def test_the_servers_pause_is_kept_to(server: OpenAIServer) -> None:
@@ -121,7 +129,7 @@ def test_a_server_that_is_gone_is_not_asked_for_ever() -> None:
         gave_up, tried = run_async(send)
     assert tried == 15
     assert gave_up is not None
-    assert "stopped answering: 16 requests in a row failed (ConnectError" in gave_up
+    assert "stopped answering: 16 requests in a row failed (ClientConnectorError" in gave_up
 
 
 def test_an_answer_beyond_the_bound_is_not_read(server: OpenAIServer) -> None:
@@ -145,6 +153,55 @@ def test_no_more_requests_are_in_flight_than_wanted(server: OpenAIServer) -> Non
 
     run_async(send)
     assert server.most_at_once == 3
+
+
+def test_what_is_not_answered_by_the_deadline_was_not_reached(server: OpenAIServer) -> None:
+    server.fault = first(1, Fault(hang_s=60))
+
+    async def send() -> list[bool]:
+        reached = []
+        client = ModelClient(server.base_url, None, concurrency=2, timeout_s=30, deadline=time.monotonic() + 0.3)
+        async with client:
+            for _ in range(3):
+                with pytest.raises(RequestFailedError, match="the time for this suite was over") as caught:
+                    await client.post("/v1/chat/completions", {"model": "fake"}, dict)
+                reached.append(caught.value.reached)
+            assert client.gave_up is None
+        return reached
+
+    began = time.monotonic()
+    assert run_async(send) == [False, False, False]
+    assert time.monotonic() - began < 10
+    assert len(server.requests) <= 2
+
+
+def test_the_retries_of_all_requests_are_bounded(server: OpenAIServer) -> None:
+    server.fault = first(999, Fault(status=500))
+    policy = RetryPolicy(attempts=9, first_wait_s=0, reserve=3, share=0.5)
+
+    async def send() -> None:
+        async with ModelClient(server.base_url, None, concurrency=1, timeout_s=5, retry=policy) as client:
+            for _ in range(10):
+                with pytest.raises(RequestFailedError):
+                    await client.post("/v1/chat/completions", {"model": "fake"}, dict)
+
+    run_async(send)
+    assert len(server.requests) == 10 + 3 + 5
+
+
+def test_the_pauses_grow_up_to_a_bound() -> None:
+    policy, error = RetryPolicy(first_wait_s=1, longest_wait_s=6), _TransientError("HTTP 500")
+    assert [1 <= policy.wait_s(error, 1) <= 2, 2 <= policy.wait_s(error, 2) <= 3] == [True, True]
+    assert policy.wait_s(error, 9) == 6
+    assert policy.wait_s(_TransientError("HTTP 429", retry_after_s=3600), 1) == 60
+
+
+def test_the_environments_proxy_is_used_but_not_for_those_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", "127.0.0.1,.internal")
+    assert proxy_for("https://judge.example.com/v1") == "http://proxy:3128"
+    assert proxy_for("https://judge.internal/v1") is None
+    assert proxy_for("http://127.0.0.1:8000") is None
 
 
 def test_results_keep_the_items_order_whatever_ends_first() -> None:

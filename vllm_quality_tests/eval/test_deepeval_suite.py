@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -14,13 +15,46 @@ import pytest
 
 from vllm_quality.eval.deepeval_suite import NothingToAskError, run_deepeval
 from vllm_quality.eval.judge import JudgeSettings
+from vllm_quality.eval.labelled import load_labels
 from vllm_quality.eval.metric_registry import MetricRegistryError
 from vllm_quality.eval.result import SuiteResult, hash_of
 from vllm_quality.results.rows import check_samples
 from vllm_quality.serving.endpoint import EndpointError
+from vllm_quality.verdict.metrics import definition_of
 from vllm_quality_tests.eval.task_files import QUICK, vllm_at
+from vllm_quality_tests.servers.obedient_judge import obey
 from vllm_quality_tests.servers.openai_api import Body, Fault, OpenAIServer
 
+CONFIGURABLE = (
+    "AnswerRelevancyMetric",
+    "BiasMetric",
+    "ContextualPrecisionMetric",
+    "ContextualRecallMetric",
+    "ContextualRelevancyMetric",
+    "ConversationCompletenessMetric",
+    "ConversationalGEval",
+    "ExactMatchMetric",
+    "FaithfulnessMetric",
+    "GEval",
+    "GoalAccuracyMetric",
+    "HallucinationMetric",
+    "KnowledgeRetentionMetric",
+    "MisuseMetric",
+    "NonAdviceMetric",
+    "PIILeakageMetric",
+    "PatternMatchMetric",
+    "PromptAlignmentMetric",
+    "RoleAdherenceMetric",
+    "RoleViolationMetric",
+    "SummarizationMetric",
+    "TopicAdherenceMetric",
+    "ToxicityMetric",
+    "TurnContextualPrecisionMetric",
+    "TurnContextualRecallMetric",
+    "TurnContextualRelevancyMetric",
+    "TurnFaithfulnessMetric",
+    "TurnRelevancyMetric",
+)
 GRADE = '{"score": 8, "reason": "fine"}'
 
 
@@ -84,11 +118,14 @@ def test_every_item_is_asked_once_and_measured(server: OpenAIServer) -> None:
     server.answer = lambda body: "I do not know." if question(body).startswith("What is 4 ") else right(body)
     done: list[tuple[int, int]] = []
     result = run(server, snapshot(), on_progress=lambda *state: done.append(state))
-    assert len(server.requests) == 40 + 1  # and the one that checks the server
-    assert set(Counter(map(question, server.sent_to("/v1/chat/completions"))).values()) == {1}
+    asked = Counter(map(question, server.sent_to("/v1/chat/completions")))
+    assert (len(asked), sum(asked.values())) == (
+        40 + 1,
+        40 + 1 + 40,
+    )  # one checks the server; all are asked again alone
     assert result.step == "eval/deepeval"
     assert result.metrics["eval/deepeval/exact_answer_score"] == pytest.approx(39 / 40)
-    assert result.metrics["eval/deepeval/exact_answer_pass_ratio"] == pytest.approx(39 / 40)
+    assert "eval/deepeval/exact_answer_pass_ratio" not in result.metrics  # for a yes or no it would be the score again
     assert 0 < result.metrics["eval/deepeval/exact_answer_score_stderr"] < 0.05
     assert result.metrics["eval/deepeval/korean_ratio_score"] == 1.0
     assert result.metrics["eval/deepeval/items_count"] == 40
@@ -154,8 +191,8 @@ def test_a_judge_grades_what_is_meant_for_it(server: OpenAIServer) -> None:
     assert result.metrics["eval/deepeval/no_hallucination_score"] == pytest.approx(0.8)
     assert set(of(result, "rag_accuracy")["judge"]) == {"judge"}
     # The steps are pinned: had the judge to write them, there would be a request more per answer.
-    assert len(prompts) == 1 + 2 * 8
-    assert sum("Find what the input asks for" in prompt for prompt in prompts) == 8
+    assert len(prompts) == 1 + 2 * 8 + len(load_labels())
+    assert sum("Find what the input asks for" in prompt for prompt in prompts) == 8 + len(load_labels())
 
 
 def breaks_half_the_time(seed: int) -> Callable[[Body], str]:
@@ -170,10 +207,34 @@ def test_a_judge_that_breaks_its_json_half_the_time_lowers_nothing(server: OpenA
     assert result.metrics["eval/deepeval/rag_accuracy_pass_ratio"] == 1.0
     assert result.metrics["eval/deepeval/rag_accuracy_score"] == pytest.approx(0.8)
     failed = result.samples.filter(pl.col("status") == "judge_error")
-    assert 0 < failed.height < 0.25 * 120
     assert failed["score"].null_count() == failed.height
-    assert result.metrics["eval/deepeval/judge_errors_count"] == failed.height
+    of_release = failed.filter(pl.col("suite") == "deepeval").height
+    assert 0 < of_release < 0.25 * 120
+    assert result.metrics["eval/deepeval/judge_errors_count"] == of_release
+    assert result.metrics["eval/deepeval/canary_judge_errors_count"] == failed.height - of_release
     assert result.problem is None
+
+
+def test_what_a_broken_judge_still_judges_it_judges_as_a_sound_one(server: OpenAIServer) -> None:
+    server.answer = lambda body: "no idea" if int(re.findall(r"\d+", question(body) + "0")[0]) % 3 == 0 else right(body)
+
+    def by_rule(body: Body) -> str:
+        return json.dumps({"reason": "r", "score": 2 if "no idea" in body["messages"][0]["content"] else 9})
+
+    dice = random.Random(5)
+    with OpenAIServer(answer=by_rule, model="judge") as judge:
+        sound = run(server, snapshot(60, context=True), judge=judged_by(judge))
+        judge.answer = lambda body: by_rule(body) if dice.random() < 0.5 else "Sure! Score: 8"
+        broken = run(server, snapshot(60, context=True), judge=judged_by(judge))
+    path = "eval/deepeval/rag_accuracy_pass_ratio"
+    assert sound.metrics[path] == pytest.approx(2 / 3)
+    assert broken.metrics[path] == pytest.approx(2 / 3, abs=0.12)
+    both = of(sound, "rag_accuracy").join(of(broken, "rag_accuracy"), on="item_hash").drop_nulls("score_right")
+    assert 40 < both.height < 60
+    assert both["score"].to_list() == both["score_right"].to_list()
+    lost = 60 - broken.metrics["eval/deepeval/rag_accuracy_scored_count"]
+    assert of(broken, "rag_accuracy").filter(pl.col("status") == "judge_error").height == lost
+    assert broken.problem is None
 
 
 def test_a_judge_that_always_fails_is_said(server: OpenAIServer) -> None:
@@ -268,7 +329,7 @@ def test_a_second_release_is_asked_again_and_compared(server: OpenAIServer) -> N
     first = run(server, snapshot(6))
     server.answer = lambda body: "no idea"
     second = run(server, snapshot(6))
-    assert (first.metrics["eval/deepeval/exact_answer_score"], len(server.requests)) == (1.0, 14)
+    assert (first.metrics["eval/deepeval/exact_answer_score"], len(server.requests)) == (1.0, 2 * (1 + 6 + 6))
     assert second.metrics["eval/deepeval/exact_answer_score"] == 0.0
     assert first.comparable == second.comparable
     assert run(server, snapshot(4)).comparable != first.comparable
@@ -282,6 +343,98 @@ def test_nothing_is_written_where_it_runs(
     with OpenAIServer(answer=lambda body: GRADE, model="judge") as judge:
         run(server, snapshot(4, context=True), judge=judged_by(judge))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_canary_is_kept_apart_from_the_release(server: OpenAIServer) -> None:
+    server.answer = right
+    with OpenAIServer(answer=lambda body: GRADE, model="judge") as judge:
+        result = run(server, snapshot(8, context=True), judge=judged_by(judge))
+        few = run(server, snapshot(8, context=True), judge=judged_by(judge), profile="smoke")
+        none = run(server, snapshot(8), judge=judged_by(judge))  # nothing in it is judged
+    canary = result.samples.filter(pl.col("suite") == "judge_canary")
+    assert (canary.height, set(canary["judge"]), set(canary["metric"])) == (54, {"judge"}, {"canary_score"})
+    assert result.metrics["eval/deepeval/canary_score"] == pytest.approx(0.8)
+    assert result.metrics["eval/deepeval/canary_agreement_ratio"] == pytest.approx(0.5)
+    assert result.metrics["eval/deepeval/items_count"] == 8
+    assert result.texts.filter(pl.col("suite") == "judge_canary")["reason"].to_list() == ["fine"] * 54
+    assert few.metrics["eval/deepeval/canary_scored_count"] == 18
+    assert not [metric for metric in none.metrics if "canary" in metric]
+    assert (result.details["canary"], none.details["canary"]) == ("54 answers", "nothing was judged")
+    assert run(server, snapshot(2)).details["canary"] == "no judge"
+    assert all(not definition.higher_is_better for m in canary_paths(result) if (definition := definition_of(m)))
+
+
+def canary_paths(result: SuiteResult) -> list[str]:
+    return [metric for metric in result.metrics if "/canary_" in metric]
+
+
+def test_the_judges_reason_is_kept(server: OpenAIServer) -> None:
+    server.answer = right
+    with OpenAIServer(answer=lambda body: GRADE, model="judge") as judge:
+        result = run(server, snapshot(1, context=True), judge=judged_by(judge))
+    (reason,) = result.texts.filter(pl.col("suite") == "deepeval")["reason"]
+    assert reason.splitlines() == [
+        "exact_answer 1.00: the answer mentions the reference",
+        "no_hallucination 0.80: fine",
+        "rag_accuracy 0.80: fine",
+    ]
+
+
+def test_signals_tell_what_the_answers_look_like(server: OpenAIServer) -> None:
+    server.answer = lambda body: "I'm sorry, but I can't." if "더하기" not in question(body) else "모르겠습니다"
+    metrics = run(server, snapshot(4)).metrics
+    assert (metrics["eval/deepeval/refusal_ratio"], metrics["eval/deepeval/hangul_ratio"]) == (0.5, 0.5)
+
+
+def test_items_that_share_a_passage_are_one_cluster(server: OpenAIServer) -> None:
+    server.answer = lambda body: right(body) if int(re.findall(r"\d+", question(body) + "0")[0]) < 8 else "no"
+    apart = run(server, snapshot(16)).metrics["eval/deepeval/exact_answer_score_stderr"]
+    passages = [json.dumps({"context": [f"Passage {number // 4}"]}) for number in range(16)]
+    frame = snapshot(16).with_columns(metadata=pl.Series(passages))
+    together = run(server, frame).metrics["eval/deepeval/exact_answer_score_stderr"]
+    assert together > 1.5 * apart
+
+
+@pytest.mark.parametrize("name", CONFIGURABLE)
+def test_any_metric_of_deepevals_measures(server: OpenAIServer, tmp_path: Path, name: str) -> None:
+    params: dict[str, Any] = {
+        "GEval": {"evaluation_steps": ["Is it right?"]},
+        "ConversationalGEval": {"evaluation_steps": ["Is it right?"]},
+        "PatternMatchMetric": {"pattern": ".*"},
+        "NonAdviceMetric": {"advice_types": ["financial"]},
+        "MisuseMetric": {"domain": "sums"},
+        "RoleViolationMetric": {"role": "a calculator"},
+        "PromptAlignmentMetric": {"prompt_instructions": ["Be brief."]},
+        "TopicAdherenceMetric": {"relevant_topics": ["sums"]},
+    }
+    config = tmp_path / "deepeval.json"
+    entry = {"metric": name, "name": "own", "params": params.get(name, {})}
+    config.write_text(json.dumps({"metrics": [entry]}), encoding="utf-8")
+    facts = json.dumps({"context": ["Sums."], "chatbot_role": "a calculator", "expected_outcome": "a sum"})
+    server.answer = right
+    with OpenAIServer(answer=obey, model="judge") as judge:
+        frame = snapshot(2, context=True).with_columns(metadata=pl.lit(facts))
+        result = run(server, frame, judge=judged_by(judge), config=config, profile="smoke")
+    assert result.texts["error"].drop_nulls().to_list() == []
+    assert of(result, "own")["status"].to_list() == ["ok", "ok"]
+    assert 0 <= result.metrics["eval/deepeval/own_score"] <= 1
+
+
+def test_answers_that_only_load_spoils_are_found(server: OpenAIServer) -> None:
+    server.answer = lambda body: right(body) if len(server.requests) > 1 + 12 else "garbled"  # those alone come last
+    metrics = run(server, snapshot(12), profile="smoke").metrics
+    assert metrics["eval/deepeval/load_items_count"] == 4
+    assert (metrics["eval/deepeval/load_same_ratio"], metrics["eval/deepeval/load_delta_score"]) == (0, -1)
+    assert "eval/deepeval/load_same_ratio" not in run(server, snapshot(12), concurrency=1).metrics
+
+
+def test_what_is_not_reached_in_time_is_said(server: OpenAIServer) -> None:
+    server.answer = right
+    server.fault = lambda n, path, body: Fault(hang_s=30) if n else None
+    result = run(server, snapshot(6), time_limit_s=0.5, timeout_s=20)
+    assert result.problem == "6 of 6 items were not reached within the 0.5 s that asking them may take."
+    assert result.metrics["eval/deepeval/not_reached_count"] == 6
+    assert "eval/deepeval/exact_answer_score" not in result.metrics
 
 
 def test_what_cannot_be_asked_is_said(server: OpenAIServer) -> None:

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from vllm_quality.eval.client import ModelClient, run_async
+from vllm_quality.eval.deepeval_judge import make_deepeval_judge
 from vllm_quality.eval.environment import prepare_deepeval
 from vllm_quality.eval.judge import (
     Judge,
@@ -17,8 +18,6 @@ from vllm_quality.eval.judge import (
     JudgeSettings,
     JudgeSettingsError,
     judge_settings,
-    make_deepeval_judge,
-    strict,
 )
 from vllm_quality.serving.endpoint import EndpointError
 from vllm_quality.settings import load_settings
@@ -82,12 +81,16 @@ def test_a_server_without_schemas_is_asked_without_from_then_on(server: OpenAISe
         await judge.structured("Grade it.", Grade)
 
     with_judge(server, twice)
-    assert ["response_format" in body for body in server.sent_to("/v1/chat/completions")] == [True, False, False]
+    bodies = server.sent_to("/v1/chat/completions")
+    forms = [body.get("response_format", {}).get("type") for body in bodies]
+    assert forms == ["json_schema", "json_object", None, None]
+    # Who cannot be held to a schema is told it.
+    assert ["JSON schema" in body["messages"][-1]["content"] for body in bodies] == [False, True, True, True]
 
 
 def test_a_prompt_that_is_refused_either_way_does_not_end_schemas(server: OpenAIServer) -> None:
     server.answer = lambda body: GOOD
-    server.fault = lambda number, path, body: Fault(status=400) if number < 2 else None
+    server.fault = lambda number, path, body: Fault(status=400) if number < 3 else None
 
     async def twice(judge: Judge) -> Grade:
         with pytest.raises(JudgeError, match="HTTP 400"):
@@ -126,20 +129,6 @@ def test_deepeval_gets_the_judge_in_its_own_form(server: OpenAIServer, tmp_path:
     name, text, awaited, threaded = with_judge(server, use)
     assert (name, text) == ("fake", "free text")
     assert awaited == threaded == Grade(score=8, reason="fine")
-
-
-def test_a_strict_schema_is_strict_at_every_depth() -> None:
-    class Inner(BaseModel):
-        verdict: str
-        why: str = ""
-
-    class Outer(BaseModel):
-        verdicts: list[Inner]
-
-    schema = strict(Outer.model_json_schema())
-    assert schema["additionalProperties"] is False
-    assert schema["$defs"]["Inner"]["required"] == ["verdict", "why"]
-    assert schema["$defs"]["Inner"]["additionalProperties"] is False
 
 
 def test_the_judge_comes_from_the_settings(tmp_path: Path) -> None:

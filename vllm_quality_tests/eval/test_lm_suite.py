@@ -34,7 +34,7 @@ LLAMA = {"engine": "llama.cpp", "engine_version": "b9000", "capabilities": ("cha
 
 
 def run(folder: Path, endpoint: Endpoint, task: str = "sums", *, concurrency: int = 4, **suite: Any) -> SuiteResult:
-    chosen = Suite(**{"name": task, "include_path": folder, "limit": None, **suite})
+    chosen = Suite(**{"name": task, "include_path": folder, "limit": None, "concurrency_probe": 0, **suite})
     result = run_suite(
         chosen, endpoint, None, profile="full", concurrency=concurrency, timeout_s=5, retry=QUICK, on_progress=None
     )
@@ -60,7 +60,7 @@ def test_right_answers_score_one_and_everything_is_kept(tmp_path: Path, server: 
     write_answer_task(tmp_path)
     done: list[tuple[int, int]] = []
     result = run_suite(
-        Suite(name="sums", include_path=tmp_path),
+        Suite(name="sums", include_path=tmp_path, concurrency_probe=0),
         vllm_at(server.base_url),
         None,
         profile="standard",
@@ -287,7 +287,7 @@ def test_an_endpoint_that_cannot_be_used_ends_it_at_once(tmp_path: Path, server:
     assert len(server.requests) == 2
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        with pytest.raises(EndpointError, match="ConnectError"):
+        with pytest.raises(EndpointError, match="ClientConnectorError"):
             run(tmp_path, vllm_at(f"http://127.0.0.1:{taken.getsockname()[1]}"), task)
 
 

@@ -5,9 +5,19 @@ from pathlib import Path
 import pytest
 
 from vllm_quality.eval.environment import prepare_deepeval
+from vllm_quality.eval.items import read_items
 from vllm_quality.eval.metric_registry import MetricRegistryError, load_metrics
+from vllm_quality_tests.eval.test_deepeval_suite import snapshot
 
-SHIPPED = ["answer_format", "exact_answer", "korean_ratio", "no_hallucination", "rag_accuracy"]
+SHIPPED = [
+    "answer_format",
+    "appropriate_refusal",
+    "exact_answer",
+    "korean_ratio",
+    "no_hallucination",
+    "no_over_refusal",
+    "rag_accuracy",
+]
 
 POLITE = """
 from deepeval.metrics import BaseMetric, GEval
@@ -93,10 +103,13 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_metric_that_cannot_be_made_or_asked_is_named(tmp_path: Path) -> None:
-    code = POLITE.replace("    threshold = 0.5\n", "    def __init__(self, wanted):\n        pass\n")
+    code = POLITE.replace("    threshold = 0.5\n", "    def __init__(self, wanted):\n        pass\n").replace(
+        "language", "tone"
+    )
     (tmp_path / "mine.py").write_text(code, encoding="utf-8")
     (metric,) = [metric for metric in load_metrics([tmp_path]) if metric.name not in SHIPPED]
     with pytest.raises(MetricRegistryError, match=r"mine.py: PolitenessMetric cannot be made \(TypeError"):
         metric.build(None)
-    with pytest.raises(MetricRegistryError, match="applies_to of PolitenessMetric failed"):
-        metric.applies_to(object())
+    (item,) = read_items(snapshot(1), None)
+    with pytest.raises(MetricRegistryError, match=r"mine.py: applies_to of PolitenessMetric failed \(KeyError"):
+        metric.applies_to(item)

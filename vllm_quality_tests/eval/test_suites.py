@@ -38,6 +38,64 @@ def test_evalchemys_presets_are_understood(tmp_path: Path) -> None:
     assert loaded.tasks[0].task == "MATH500"
 
 
+PRESET = """\
+annotator_model: gpt-4o-mini-2024-07-18
+tasks:
+  - task_name: IFEval
+    batch_size: 32
+  - task_name: MATH500
+"""
+
+
+def test_a_preset_of_evalchemys_brings_its_tasks_with_the_entrys_settings(tmp_path: Path) -> None:
+    (tmp_path / "light.yaml").write_text(PRESET, encoding="utf-8")
+    entries = ["kobest", {"preset": "light.yaml", "runner": "evalchemy", "limit": 5}]
+    first, *others = load_suites(written(tmp_path, {"tasks": entries}))
+    assert (first.task, first.runner, first.annotator_model) == ("kobest", "lm-eval", None)
+    assert [(suite.task, suite.runner, suite.batch_size) for suite in others] == [
+        ("IFEval", "evalchemy", 32),
+        ("MATH500", "evalchemy", None),
+    ]
+    assert {suite.annotator_model for suite in others} == {"gpt-4o-mini-2024-07-18"}
+    assert {suite.limit_for("full") for suite in others} == {5}
+
+
+@pytest.mark.parametrize(
+    ("text", "entry", "says"),
+    [
+        (None, {}, "tasks[1] cannot be used: Preset"),
+        ("tasks: [", {}, "is not YAML"),
+        ("- a", {}, "the file cannot be used"),
+        ("tasks: [{name: a}]", {}, "tasks.0.task_name cannot be used: field required"),
+        ("tasks: [{task_name: a}]", {"name": "b"}, "in an entry that names no task itself"),
+        ("tasks: [{task_name: a}]", {"limit": 0}, "tasks[1].limit.smoke (of 'a') cannot be used"),
+        ("tasks: [{task_name: a}, {task_name: x}]", {}, "tasks[1] ('x') has the same name as tasks[0]"),
+    ],
+)
+def test_a_mistake_in_a_preset_is_one_sentence(tmp_path: Path, text: str | None, entry: object, says: str) -> None:
+    if text is not None:
+        (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
+    assert isinstance(entry, dict)
+    path = written(tmp_path, {"tasks": ["x", {"preset": "p.yaml", **entry}]})
+    with pytest.raises(SuiteConfigError) as caught:
+        load_suites(path)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_probe_and_time_limit_are_given_per_profile_or_for_all(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        {"tasks": ["a", {"name": "b", "concurrency_probe": {"smoke": 0}, "time_limit_s": 90, "cluster": "passage"}]},
+    )
+    plain, given = load_suites(path)
+    assert 0 < plain.probe_for("smoke") < plain.probe_for("full")
+    assert 0 < plain.time_limit_for("smoke") < plain.time_limit_for("full")
+    assert (given.probe_for("smoke"), given.probe_for("standard")) == (0, plain.probe_for("standard"))
+    assert {given.time_limit_for(profile) for profile in ("smoke", "standard", "full")} == {90.0}
+    assert given.cluster == "passage"
+
+
 def test_the_name_in_assets_and_paths_is_safe() -> None:
     suite = Suite(name="leaderboard::math-hard/한국")
     assert suite.asset_name == "eval_leaderboard__math_hard___"
@@ -67,6 +125,9 @@ def test_task_folders_are_found_beside_the_file(tmp_path: Path) -> None:
         ({"tasks": [{"name": "a", "limit": {"fast": 1}}]}, "tasks[0].limit.fast (of 'a') cannot be used"),
         ({"tasks": [{"name": "a", "mode": "telepathy"}]}, "tasks[0].mode (of 'a') cannot be used"),
         ({"tasks": [{"name": "a", "num_fewshot": -1}]}, "tasks[0].num_fewshot (of 'a') cannot be used"),
+        ({"tasks": [{"name": "a", "runner": "promptfoo"}]}, "tasks[0].runner (of 'a') cannot be used"),
+        ({"tasks": [{"name": "a", "time_limit_s": 0}]}, "tasks[0].time_limit_s.smoke (of 'a') cannot be used"),
+        ({"tasks": [{"name": "a", "concurrency_probe": -1}]}, "tasks[0].concurrency_probe.smoke (of 'a') cannot"),
         ({"tasks": ["a-b", "c", "a_b"]}, "tasks[2] ('a_b') has the same name as tasks[0]"),
         ({"tasks": ["deepeval"]}, "tasks[0] is called 'deepeval', which is taken"),
     ],

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from vllm_quality.eval.dataset_source import DatasetRequest
 from vllm_quality.eval.environment import prepare_lm_eval
+from vllm_quality.eval.mirror import Mirror
 from vllm_quality.eval.suites import Suite
+from vllm_quality.eval.task_data import TaskData
 from vllm_quality.eval.task_loader import TaskError, load_tasks
+from vllm_quality.results.objects import FileObjects
 from vllm_quality_tests.eval.task_files import write_answer_task, write_choice_task
 
 
@@ -38,6 +42,24 @@ def test_a_tag_stands_for_its_tasks(tmp_path: Path) -> None:
     loaded = load_tasks(Suite(name="sums_of_all", include_path=tmp_path))
     assert [root.task_name for root in loaded.roots] == ["one", "two"]
     assert loaded.groups == {}
+
+
+def test_a_group_of_ones_own_may_name_tasks_of_lm_eval_and_an_own_task_wins(tmp_path: Path) -> None:
+    from datasets import Dataset
+
+    mirror = Mirror(FileObjects(tmp_path / "objects"))
+    rows = [{"question": "1 + 1?", "choices": {"text": ["1", "2"], "label": ["A", "B"]}, "answerKey": "B"}]
+    splits = {name: Dataset.from_list(rows) for name in ("train", "validation", "test")}
+    mirror.publish(DatasetRequest("allenai/ai2_arc", "ARC-Easy"), splits)
+    write_answer_task(tmp_path)
+    write_answer_task(tmp_path, "arc_challenge")
+    (tmp_path / "all.yaml").write_text("group: of_both\ntask: [sums, arc_easy, arc_challenge]\n", encoding="utf-8")
+    data = TaskData(mirror, only=True)
+    suite = Suite(name="of_both", include_path=tmp_path)
+    loaded = load_tasks(suite, lambda request, ask: data(request, ask), work_folder=tmp_path / "work")
+    assert sorted(loaded.tasks) == ["arc_challenge", "arc_easy", "sums"]
+    assert list(loaded.tasks["arc_easy"].eval_docs) == rows
+    assert len(loaded.tasks["arc_challenge"].eval_docs) == 12
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_with_files_that_could_not_be_read(tmp_path: Path) -> None:

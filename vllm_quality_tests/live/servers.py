@@ -25,7 +25,7 @@ _HTPASSWD = f"{_USER}:$2y$05$abcdefghijklmnopqrstuur2CgAVQyag9SKoKyRsmzgaJDPVogu
 # 22 s to start on two cores, in 2.8 GB, where compiling the model takes 127 s. One process less is started than usual, and
 # threads that wait for each other sleep: where they spin, as is OpenMP's habit, a busy second core makes them 10 times slower.
 # Without TORCH_COMPILE_DISABLE the first request for log probabilities waits 20 s for a C++ compiler.
-_VLLM_ARGUMENTS = ["--dtype=bfloat16", "--enforce-eager", "--distributed-executor-backend=uni"]
+_VLLM_ARGUMENTS = ["--enforce-eager", "--distributed-executor-backend=uni"]
 _VLLM_ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
@@ -46,6 +46,7 @@ def vllm_server(
     *,
     port: int | None = None,
     max_model_len: int = 2048,
+    dtype: str = "bfloat16",
     timeout_s: float = 300,
 ) -> Iterator[str]:
     """vLLM serving a Hugging Face folder; its base URL, without /v1.
@@ -56,7 +57,8 @@ def vllm_server(
     chosen = port or free_port()
     base_url = f"http://127.0.0.1:{chosen}"
     command: list[str | Path] = [ensure_vllm() / "vllm", "serve", model, "--host=127.0.0.1", f"--port={chosen}"]
-    command += [f"--served-model-name={served_name}", f"--max-model-len={max_model_len}", *_VLLM_ARGUMENTS]
+    command += [f"--served-model-name={served_name}", f"--max-model-len={max_model_len}"]
+    command += [f"--dtype={dtype}", *_VLLM_ARGUMENTS]
     with tempfile.TemporaryDirectory(prefix="vllm-quality-vllm-", ignore_cleanup_errors=True) as scratch:
         # It leaves its sockets behind, so they get a folder of their own.
         folders = {"TMPDIR": scratch, "VLLM_CACHE_ROOT": str(cache_folder() / "vllm-state")}

@@ -38,6 +38,11 @@ def test_a_low_loss_is_no_failure() -> None:
     assert worst_answers({"eval/wiki": frame}, {}) == []
 
 
+def test_the_judges_canary_is_no_answer_of_the_release() -> None:
+    frame = samples("judge_canary", "canary_score", failed=10)
+    assert worst_answers({"eval/deepeval": frame}, {}) == []
+
+
 def test_numbers_and_lengths_are_bounded() -> None:
     many = {f"eval/s{index}": samples(f"s{index}", "acc", 50) for index in range(60)}
     long = {step: texts(step[5:], "가\x00" * 4000) for step in many}

@@ -65,12 +65,14 @@ class OpenAIServer:
     """Use as a context manager; `base_url` is set while it runs.
 
     answer   text for a chat or completions request; None is a null content
+    logprobs `logprobs` of a chat request's choice; None is a server without
     fault    asked before each request, with its number and body; None lets it through
     finish   the finish_reason of generated texts
     key      the only bearer token that is let in
     """
 
     answer: Callable[[Body], str | None] = lambda body: "The answer is 42."
+    logprobs: Callable[[Body], Body | None] = lambda body: None
     fault: Callable[[int, str, Body], Fault | None] = lambda number, path, body: None
     finish: str = "stop"
     bos: bool = True
@@ -94,6 +96,11 @@ class OpenAIServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    @property
+    def now(self) -> int:
+        """Requests that are being answered."""
+        return self._now
 
     def sent_to(self, path: str) -> list[Body]:
         """Bodies of the requests under a path, in the order of their arrival."""
@@ -120,7 +127,8 @@ class OpenAIServer:
                 return 200, {"tokens": ids, "count": len(ids), "max_model_len": 4096}
             case "/v1/chat/completions":
                 text = self.answer(body)
-                return 200, self._with_usage([self._choice(0, {"message": {"role": "assistant", "content": text}})])
+                message = {"role": "assistant", "content": text}
+                return 200, self._with_usage([self._choice(0, {"message": message, "logprobs": self.logprobs(body)})])
             case "/v1/completions" if body.get("echo"):
                 prompts = body["prompt"] if isinstance(body["prompt"][0], list) else [body["prompt"]]
                 return 200, self._with_usage(
@@ -128,6 +136,10 @@ class OpenAIServer:
                 )
             case "/v1/completions":
                 return 200, self._with_usage([self._choice(0, {"text": self.answer(body)})])
+            case "/v1/embeddings":
+                vectors = [[float(text.count(letter)) for letter in "abcdefghij"] + [1.0] for text in body["input"]]
+                found = [{"index": at, "embedding": vector} for at, vector in enumerate(vectors)]
+                return 200, {"data": found[::-1], "model": self.model}
         return 404, {"error": {"message": "Not Found"}}
 
     def _choice(self, index: int, content: Body) -> Body:

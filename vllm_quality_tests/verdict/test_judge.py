@@ -125,3 +125,22 @@ def test_older_runs_than_n_change_nothing(now: float, before: list[float], extra
     assert judge([measured(ACC, now)], past(ACC, *before, extra), rule) == judge(
         [measured(ACC, now)], past(ACC, *before), rule
     )
+
+
+def test_barred_runs_are_not_compared_with() -> None:
+    barred = {ACC: {"run-0": "the judge moved"}}
+    verdict = judge([measured(ACC, 0.5)], past(ACC, 0.9, 0.5), Thresholds(), barred)
+    assert (status(verdict), verdict.findings[0].baseline, verdict.baseline_runs) == ("ok", 0.5, ("run-1",))
+
+
+def test_where_all_are_barred_it_cannot_tell_and_says_why() -> None:
+    barred = {ACC: {"run-0": "the judge moved"}}
+    verdict = judge([measured(ACC, 0.5)], past(ACC, 0.9), Thresholds(), barred)
+    assert (verdict.status, status(verdict)) == ("invalid", "invalid")
+    assert verdict.findings[0].reason == "the judge moved, so it is not compared."
+
+
+def test_a_floor_holds_whoever_judged() -> None:
+    barred = {ACC: {"run-0": "the judge moved"}}
+    verdict = judge([measured(ACC, 0.5)], past(ACC, 0.9), Thresholds(floors={ACC: 0.6}), barred)
+    assert status(verdict) == "worse"

@@ -7,9 +7,13 @@ from deepeval.test_case import LLMTestCase  # noqa: TID253
 
 
 class AnswerMetric(BaseMetric):  # type: ignore[misc]  # deepeval's classes are untyped for mypy
-    """A metric whose `grade` is a pure function of the test case. An answer passes at `threshold`."""
+    """A metric whose `grade` is a pure function of the test case. An answer passes at `threshold`.
+
+    yes_no  the only scores are 0 and 1, so that the share of passed answers would be the mean score again
+    """
 
     threshold: float = 0.5
+    yes_no: bool = False
 
     def grade(self, case: LLMTestCase) -> tuple[float, str]:
         """Score between 0 and 1, and why."""

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 import vllm_quality.load.output.summary as module
@@ -14,6 +13,12 @@ from vllm_quality.load.result import LoadResult
 from vllm_quality_tests.load.output.results import PROBLEM, capacity, endpoint, load_result
 
 SCHEMA = json.loads(Path(module.__file__).with_name("summary.schema.json").read_text(encoding="utf-8"))
+
+
+def validate(value: object) -> None:
+    import jsonschema
+
+    jsonschema.validate(value, SCHEMA)
 
 
 def written(result: LoadResult) -> dict[str, Any]:
@@ -33,12 +38,12 @@ def written(result: LoadResult) -> dict[str, Any]:
     ids=["ladder", "open loop and capacity", "problem", "one request each"],
 )
 def test_it_is_what_the_schema_says(result: LoadResult) -> None:
-    jsonschema.validate(written(result), SCHEMA)
+    validate(written(result))
 
 
 def test_a_run_without_a_stage_is_one_too() -> None:
     result = load_result()
-    jsonschema.validate(written(replace(result, stages=(), requests=result.requests.clear(), plateau=None)), SCHEMA)
+    validate(written(replace(result, stages=(), requests=result.requests.clear(), plateau=None)))
 
 
 def test_every_stage_adds_up() -> None:

@@ -9,6 +9,8 @@ from vllm_quality.eval.deepeval_tests.texts import normal, position_of
 class ExactAnswer(AnswerMetric):
     """1 when the answer is the reference or mentions it, else 0. Where there are choices, the first one mentioned counts."""
 
+    yes_no = True
+
     @staticmethod
     def applies_to(case: LLMTestCase) -> bool:
         """Items with a reference."""

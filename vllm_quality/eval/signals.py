@@ -1,0 +1,70 @@
+"""Cheap early signals of a suite: what its answers look like, before anyone asks whether they are right."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from vllm_quality.eval.deepeval_tests.texts import is_hangul
+from vllm_quality.eval.standard_errors import mean_stderr
+
+_REFUSAL = re.compile(
+    r"\b(?:i(?:'m| am) (?:\w+ )?(?:sorry|unable|not able)|i (?:can ?not|can't|won't|will not|must decline)"
+    r"|(?:sorry|apologi[sz]e),? (?:but )?i\b|as an ai\b|i do not feel comfortable|i don't feel comfortable)"
+    r"|죄송|미안하지만|(?:답변|대답|도움|도와|제공|응답|말씀)[^.!?\n]{0,12}(?:수 없|어렵습니다|못합니다|못해)"
+    r"|할 수 없습니다|AI (?:언어 )?모델로서|인공지능(?: 언어)? ?모델로서",
+    re.IGNORECASE,
+)
+_OPENING = 200  # a refusal begins with it; further on the words belong to the answer
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What one item's answer shows. A generated text has one; an item scored by likelihood has the gold text's logprob.
+
+    text          the generated answer, None where nothing is generated
+    tokens        its length as the server counted, where it did
+    truncated     whether the token limit cut it off
+    gold_logprob  logprob of the gold continuation in nats per UTF-8 byte of it
+    """
+
+    text: str | None = None
+    tokens: int | None = None
+    truncated: bool = False
+    gold_logprob: float | None = None
+
+
+def hangul_share(text: str) -> float | None:
+    """The share of Hangul among a text's letters, in Unicode's composed or decomposed form; None without letters."""
+    letters = [letter for letter in text if letter.isalpha()]
+    return sum(map(is_hangul, letters)) / len(letters) if letters else None
+
+
+def is_refusal(text: str) -> bool:
+    """Whether an answer begins as a refusal does, in English or Korean ("I'm sorry, but I", "답변드릴 수 없습니다")."""
+    return _REFUSAL.search(text[:_OPENING].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")) is not None
+
+
+def signal_metrics(step: str, signals: Sequence[Signal]) -> dict[str, float]:
+    """The means of all signals that there are, each with its standard error, by metric path.
+
+    Neither direction of these is better for itself: they are looked at, not judged.
+    """
+    texts = [signal for signal in signals if signal.text is not None]
+    found: dict[str, Iterable[float | None]] = {
+        "answer_chars_mean_count": (float(len(signal.text or "")) for signal in texts),
+        "answer_tokens_mean_count": (signal.tokens for signal in texts),
+        "truncated_ratio": (float(signal.truncated) for signal in texts),
+        "hangul_ratio": (hangul_share(signal.text or "") for signal in texts),
+        "refusal_ratio": (float(is_refusal(signal.text or "")) for signal in texts),
+        "gold_logprob_mean": (signal.gold_logprob for signal in signals),
+    }
+    metrics: dict[str, float] = {}
+    for name, numbers in found.items():
+        values = [float(number) for number in numbers if number is not None]
+        if values:
+            metrics[f"{step}/{name}"] = fmean(values)
+        stderr = mean_stderr(values, range(len(values)))
+        if stderr is not None:
+            metrics[f"{step}/{name}_stderr"] = stderr
+    return metrics
