@@ -96,13 +96,16 @@ def main() -> int:
     tasks, models = ensure_benchmarks(), ensure_models()
     with vllm_server(models.good, dtype="float32") as base_url:
         endpoint = identify(base_url, None, None, 120)
-        found = [compare(benchmark, tasks, endpoint, models.good, given.items) for benchmark in BENCHMARKS]
-    print("| suite | items | same choice | acc, ours | acc, transformers | margins where they differ |")
-    print("|---|---:|---:|---:|---:|---|")
-    for row in found:
-        margins = ", ".join(f"{margin:.2g}" for margin in row.margins) or "–"
-        share = f"{row.same / row.items:.2%}"
-        print(f"| {row.name} | {row.items} | {share} | {row.ours:.4f} | {row.theirs:.4f} | {margins} |")
+        found = []
+        print("| suite | items | same choice | acc, ours | acc, transformers | margins where they differ |")
+        print("|---|---:|---:|---:|---:|---|", flush=True)
+        for benchmark in BENCHMARKS:
+            row = compare(benchmark, tasks, endpoint, models.good, given.items)
+            found.append(row)
+            margins = ", ".join(f"{margin:.2g}" for margin in row.margins) or "–"
+            share = f"{row.same / row.items:.2%}"
+            cells = [row.name, str(row.items), share, f"{row.ours:.4f}", f"{row.theirs:.4f}", margins]
+            print(f"| {' | '.join(cells)} |", flush=True)
     total = sum(row.same for row in found) / sum(row.items for row in found)
     print(f"\n{total:.2%} of all choices agree")
     return 0 if total >= 0.995 else 1
