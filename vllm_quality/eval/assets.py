@@ -1,6 +1,7 @@
 """One asset per benchmark suite and per eval, and one for the deepeval metrics over the data snapshot: the release's quality."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import dagster as dg
 
@@ -27,6 +28,8 @@ from vllm_quality.results.run_folder import RunFolder
 from vllm_quality.serving.target import Target, read_target
 from vllm_quality.settings import Settings, load_settings
 
+Measure = Callable[[Settings, Target, Progress], SuiteResult]
+
 
 def build_suite_assets(settings: Settings, after: Sequence[dg.AssetsDefinition]) -> dict[str, dg.AssetsDefinition]:
     """Step -> asset for each entry of `tasks` in evalchemy.json."""
@@ -35,27 +38,34 @@ def build_suite_assets(settings: Settings, after: Sequence[dg.AssetsDefinition])
 
 
 def _build_suite_asset(suite: Suite, after: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition:
+    description = f"The benchmark {suite.task}, through {suite.runner}, every item kept."
+    return _build_asset(suite.asset_name, suite.step, description, after, partial(_run_suite, suite))
+
+
+def _build_asset(
+    name: str, step: str, description: str, after: Sequence[dg.AssetsDefinition], measure: Measure
+) -> dg.AssetsDefinition:
     @dg.asset(
-        name=suite.asset_name,
+        name=name,
         partitions_def=model_tags,
         group_name="eval",
         kinds={"vllm"},
         deps=list(after),
         op_tags=step_tags("eval"),
-        description=f"The benchmark {suite.task}, through {suite.runner}, every item kept.",
+        description=description,
     )
-    def suite_asset(context: dg.AssetExecutionContext, results: ResultsResource) -> dg.MaterializeResult[None]:
+    def eval_asset(context: dg.AssetExecutionContext, results: ResultsResource) -> dg.MaterializeResult[None]:
         folder = results.run_folder(evaluation_id(context.instance, context.run))
-        measurement = folder.get_measurement(suite.step)
+        measurement = folder.get_measurement(step)
         if measurement is None:
-            outcome = _run(suite, load_settings(), read_target(folder), progress_log(context.log))
+            outcome = measure(load_settings(), read_target(folder), progress_log(context.log))
             measurement = _keep(folder, outcome)
         return dg.MaterializeResult(metadata=measurement_metadata(measurement, results.objects()))
 
-    return suite_asset
+    return eval_asset
 
 
-def _run(suite: Suite, settings: Settings, target: Target, on_progress: Progress) -> SuiteResult:
+def _run_suite(suite: Suite, settings: Settings, target: Target, on_progress: Progress) -> SuiteResult:
     """The suite by the runner that it names."""
     work_folder = settings.home / "work"
     if suite.runner == "evalchemy":
@@ -95,36 +105,23 @@ def build_eval_assets(
 
 
 def _build_eval_asset(entry: CatalogEntry, after: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition:
-    @dg.asset(
-        name=entry.asset_name,
-        partitions_def=model_tags,
-        group_name="eval",
-        kinds={"vllm"},
-        deps=list(after),
-        op_tags=step_tags("eval"),
-        description=f"The eval {entry.path.name}: its rows asked of the release, every answer graded.",
-    )
-    def eval_asset(context: dg.AssetExecutionContext, results: ResultsResource) -> dg.MaterializeResult[None]:
-        folder = results.run_folder(evaluation_id(context.instance, context.run))
-        measurement = folder.get_measurement(entry.step)
-        if measurement is None:
-            settings, target = load_settings(), read_target(folder)
-            outcome = run_eval(
-                entry.path,
-                None,
-                target.endpoint,
-                settings.endpoint_key,
-                judge=judge_settings(settings),
-                embedding_model=settings.embedding_model,
-                profile=target.profile,
-                concurrency=settings.eval_concurrency,
-                timeout_s=settings.request_timeout_s,
-                on_progress=progress_log(context.log),
-            )
-            measurement = _keep(folder, outcome)
-        return dg.MaterializeResult(metadata=measurement_metadata(measurement, results.objects()))
+    description = f"The eval {entry.path.name}: its rows asked of the release, every answer graded."
+    return _build_asset(entry.asset_name, entry.step, description, after, partial(_run_eval, entry))
 
-    return eval_asset
+
+def _run_eval(entry: CatalogEntry, settings: Settings, target: Target, on_progress: Progress) -> SuiteResult:
+    return run_eval(
+        entry.path,
+        None,
+        target.endpoint,
+        settings.endpoint_key,
+        judge=judge_settings(settings),
+        embedding_model=settings.embedding_model,
+        profile=target.profile,
+        concurrency=settings.eval_concurrency,
+        timeout_s=settings.request_timeout_s,
+        on_progress=on_progress,
+    )
 
 
 def build_deepeval_asset(after: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition:

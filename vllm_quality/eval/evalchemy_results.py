@@ -43,7 +43,7 @@ class Example:
     status: Status
 
     def sample_row(self, suite: str) -> dict[str, object]:
-        """The item's row of the `samples` table."""
+        """The item's row of the `samples` table, without the columns of which Evalchemy tells nothing."""
         return {
             "suite": suite,
             "item_hash": self.item_hash,
@@ -51,10 +51,6 @@ class Example:
             "metric": "acc",
             "score": self.score,
             "status": self.status,
-            "finish_reason": None,
-            "prompt_tokens": None,
-            "output_tokens": None,
-            "judge": None,
         }
 
     def text_row(self, suite: str) -> dict[str, object]:

@@ -5,6 +5,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ def run_scenario(
             folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="vllm-quality-load-")))
         patience = scenario.timeouts.first_token
 
+        @cache
         def counter(api: Api) -> CountTokens | None:
             if tokenizer is not None:
                 return folder_counter(tokenizer, api)

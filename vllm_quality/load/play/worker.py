@@ -19,8 +19,6 @@ from pathlib import Path
 from time import process_time
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from vllm_quality.load.errors import LoadError
 from vllm_quality.load.figures.records import Records
 from vllm_quality.load.play.loop import loop_factory, loop_name, watch_lag
@@ -28,14 +26,13 @@ from vllm_quality.load.play.parts import Part, calibration_part, probe_part, sta
 from vllm_quality.load.play.player import Control, Player
 from vllm_quality.load.play.warmup import warm_up
 from vllm_quality.load.scenario import Timeouts
-from vllm_quality.load.schedule import ClosedLoop, Load, Poisson
+from vllm_quality.load.schedule import ClosedLoop, Concurrency, Poisson
 from vllm_quality.load.tape import Tape, open_tape
 from vllm_quality.load.wire.client import Client
 from vllm_quality.load.wire.target import Target
 
 _TELL_S = 0.25
 _SPARE_FILES = 64
-_LOAD: TypeAdapter[Load] = TypeAdapter(Load)
 Message = dict[str, Any]
 
 
@@ -87,7 +84,7 @@ class Worker:
             case "probe":
                 part = probe_part(self._tape, Poisson.model_validate(command["load"]), command["offset"])
             case _:
-                part = calibration_part(_LOAD.validate_python(command["load"]), command["output_tokens"])
+                part = calibration_part(Concurrency.model_validate(command["load"]), command["output_tokens"])
                 target = Target(command["url"], "/v1/completions", "paced")
                 client = Client(target, Timeouts(**self._setup["timeouts"]))
                 if (refusal := await client.open()) is not None:
