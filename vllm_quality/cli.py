@@ -10,7 +10,12 @@ from pathlib import Path
 
 import click
 
+from vllm_quality.alerts.command import alert
+from vllm_quality.datasets.commands import COMMANDS as DATASET_COMMANDS
+from vllm_quality.datasets.dedup.cli.command import dedup
+from vllm_quality.datasets.pii.command import anonymise_command
 from vllm_quality.errors import UserError
+from vllm_quality.report.command import report
 
 _PROFILES = click.Choice(["smoke", "standard", "full"])
 _PIPE_WIDTH = 160
@@ -101,9 +106,63 @@ def load_test(**typed: object) -> int:
     return measure(LoadTestOptions(**typed), Console(width=wide))  # type: ignore[arg-type]  # click checks them
 
 
+@cli.command()
+@click.argument("tag")
+@click.option("--repeats", type=click.IntRange(2, 50), default=5, show_default=True, help="Evaluations, one by one.")
+@click.option("--base-url", help="Endpoint, without /v1.  [default: VLLM_QUALITY_BASE_URL]")
+@click.option("--model", help="Served model name.  [default: VLLM_QUALITY_MODEL, else the only one served]")
+@click.option("--profile", type=_PROFILES, help="How much is measured.  [default: VLLM_QUALITY_PROFILE, else standard]")
+def calibrate(tag: str, repeats: int, base_url: str | None, model: str | None, profile: str | None) -> int:
+    """Evaluate the release TAG again and again: how much do equal runs differ, and what loss would show?"""
+    from vllm_quality.calibration import calibrate as repeat
+    from vllm_quality.terminal import open_console
+
+    given = {"base_url": base_url, "model": model, "profile": profile}
+    return repeat(open_console(), tag, repeats, {name: value for name, value in given.items() if value is not None})
+
+
+@cli.command()
+@click.argument("baseline")
+@click.argument("candidate")
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 0.5, True, True),
+    default=0.01,
+    show_default=True,
+    help="Chance of any false alarm, over all metrics and slices.",
+)
+@click.option(
+    "--matters",
+    type=click.FloatRange(0, min_open=True),
+    default=0.02,
+    show_default=True,
+    help="Smallest loss that must not go unseen (0.02: 2 points).",
+)
+@click.option("--budget", type=click.FloatRange(0), default=0.0, show_default=True, help="Loss that is accepted.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(baseline: str, candidate: str, alpha: float, matters: float, budget: float, as_json: bool) -> int:
+    """Is CANDIDATE worse than BASELINE? Each is a tag, a run's id, or a file of item scores (JSON lines).
+
+    \b
+    A file's lines have item and score, and may have slice and cluster: {"item": "q1", "score": 1, "slice": "ko"}
+    Exit codes: 0 not worse, 1 worse, 2 could not tell, or failed.
+    """
+    from rich.console import Console
+
+    from vllm_quality.verdict.compare.command import run_compare
+
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    return run_compare(console, baseline, candidate, alpha=alpha, matters=matters, budget=budget, as_json=as_json)
+
+
 @cli.group()
 def datasets() -> None:
-    """Benchmark data in the object store."""
+    """What releases are asked: data sets, and the mirror of benchmarks."""
+
+
+for command in DATASET_COMMANDS:
+    datasets.add_command(command)
+cli.add_command(anonymise_command)
 
 
 @datasets.command("mirror")
@@ -124,6 +183,11 @@ def mirror_datasets(tasks: tuple[str, ...], folder: Path | None) -> int:
     from vllm_quality.settings import load_settings
 
     return 0 if mirror_tasks(load_settings(), tasks, folder, click.echo) else 2
+
+
+cli.add_command(dedup)
+cli.add_command(alert)
+cli.add_command(report)
 
 
 @cli.group()
@@ -182,6 +246,34 @@ def run_evals(**typed: object) -> int:
     settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
     wide = None if sys.stdout.isatty() else _PIPE_WIDTH
     return run_command(EvalOptions(**typed), settings, Console(width=wide))  # type: ignore[arg-type]  # click checks them
+
+
+@evals.command("import")
+@click.argument("saved", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder for the evals, such as evals/ in VLLM_QUALITY_CONFIG_DIR.",
+)
+def import_evals(saved: tuple[Path, ...], out: Path) -> int:
+    """Carry evals over from OpenAI: SAVED are files or folders of what its API answered.
+
+    \b
+    Save, before 30 November 2026, page by page (?limit=100&after=LAST_ID):
+      GET /v1/evals                                    the evals
+      GET /v1/evals/EVAL/runs                          prompts, sampling, rows
+      GET /v1/evals/EVAL/runs/RUN/output_items         rows that OpenAI holds, its answers and results
+      GET /v1/files/FILE/content                       data files, as FILE.jsonl
+    Each eval becomes NAME.json and NAME.jsonl; what could not be carried over is told. Exit codes:
+      0  every eval has a file
+      2  one has none, or failed
+    """
+    from rich.console import Console
+
+    from vllm_quality.eval.evals.import_command import import_command
+
+    return import_command(saved, out, Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH))
 
 
 @evals.command("list")

@@ -2,11 +2,14 @@
 
 import dagster as dg
 
-from vllm_quality.alerts.sensors import run_finished_sensors
+from vllm_quality.alerts.sensors import announce_retag, run_finished_sensors
 from vllm_quality.datasets.assets import evaluation_snapshot
+from vllm_quality.datasets.checks import build_snapshot_checks
+from vllm_quality.datasets.traffic.assets import service_queries
+from vllm_quality.datasets.traffic.checks import traffic_checks
 from vllm_quality.deployment import build_executor
 from vllm_quality.eval.assets import build_deepeval_asset, build_eval_assets, build_suite_assets
-from vllm_quality.jobs import evaluate_release
+from vllm_quality.jobs import build_queries_schedule, evaluate_release, snapshot_service_queries
 from vllm_quality.load.assets import build_load_assets
 from vllm_quality.releases.resources import RegistryResource
 from vllm_quality.releases.sensors import build_release_sensor
@@ -19,9 +22,10 @@ from vllm_quality.verdict.checks import build_checks
 
 settings = load_settings()
 
-# Nothing else touches the endpoint while it is under load: the suites wait for the load scenarios.
+# Nothing else touches the endpoint while it is under load: the suites wait for the load scenarios. And the snapshot says
+# which of a benchmark's items another data set holds.
 load_assets = build_load_assets(settings, after=[serving_endpoint])
-suite_assets = build_suite_assets(settings, after=list(load_assets.values()))
+suite_assets = build_suite_assets(settings, after=[evaluation_snapshot, *load_assets.values()])
 eval_assets = build_eval_assets(settings, after=list(load_assets.values()), taken=suite_assets)
 deepeval = build_deepeval_asset(after=[evaluation_snapshot, *load_assets.values()])
 
@@ -30,10 +34,11 @@ results = build_results_asset(list(measured), [evaluation_snapshot, *measured.va
 release_report = build_report_asset(list(measured), results)
 
 defs = dg.Definitions(
-    assets=[serving_endpoint, evaluation_snapshot, *measured.values(), results, release_report],
-    asset_checks=build_checks(results),
-    jobs=[evaluate_release],
-    sensors=[build_release_sensor(evaluate_release), *run_finished_sensors],
+    assets=[service_queries, serving_endpoint, evaluation_snapshot, *measured.values(), results, release_report],
+    asset_checks=[build_snapshot_checks(evaluation_snapshot), build_checks(results, list(measured)), *traffic_checks],
+    jobs=[evaluate_release, snapshot_service_queries],
+    schedules=[build_queries_schedule(settings)],
+    sensors=[build_release_sensor(evaluate_release, announce_retag), *run_finished_sensors],
     resources={"results": ResultsResource(), "registry": RegistryResource()},
     executor=build_executor(settings),
 )

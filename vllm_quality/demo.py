@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from importlib.resources import files
 
@@ -10,7 +11,7 @@ from rich.rule import Rule
 
 from vllm_quality.serving.demo_model import fetch_demo_model
 from vllm_quality.serving.llama import LlamaOptions, serve
-from vllm_quality.settings import PREFIX, load_settings
+from vllm_quality.settings import PREFIX, Settings, load_settings
 
 # Llama 2's template, on a model that was trained on another: a mistake that is made in earnest.
 WRONG_TEMPLATE = "{% for message in messages %}{{ '[INST] ' + message['content'] + ' [/INST]' }}{% endfor %}"
@@ -44,7 +45,9 @@ RELEASES = (
 def run_demo(console: Console) -> int:
     """Evaluate the demo's releases one after another; 0 when each got the verdict it deserves, else 2."""
     started = time.monotonic()
-    os.environ.setdefault(f"{PREFIX}CONFIG_DIR", str(files("vllm_quality") / "configs" / "demo"))
+    packaged = files("vllm_quality") / "configs" / "demo"
+    os.environ.setdefault(f"{PREFIX}CONFIG_DIR", str(packaged))
+    os.environ.setdefault(f"{PREFIX}DATASETS_DIR", str(packaged / "datasets"))
     os.environ[f"{PREFIX}HARDWARE"] = "demo on this machine"
     settings = load_settings()
     with console.status("Fetching the model (98 MB, once) …"):
@@ -54,6 +57,7 @@ def run_demo(console: Console) -> int:
     for release in RELEASES:
         got = verdicts[release.tag] or "failed"
         console.print(f"{release.tag}  [bold]{got.replace('_', ' ')}[/]  ({release.story})")
+    console.print(_data_in_words(settings), soft_wrap=True)
     console.print(f"\nCards, as Teams would get them: {settings.home / 'outbox'}", soft_wrap=True)
     # The address of a results server may hold a password.
     results = f"in the database of {PREFIX}RESULTS_URL" if settings.results_url else settings.results
@@ -64,6 +68,27 @@ def run_demo(console: Console) -> int:
     if surprising:
         console.print(f"[red]Not the verdict that was due: {', '.join(surprising)}.[/] Was the machine busy?")
     return 2 if surprising else 0
+
+
+def _data_in_words(settings: Settings) -> str:
+    """What became of the evaluation data, of which the snapshot's manifest has every row."""
+    from vllm_quality.datasets.snapshot import read_manifest
+    from vllm_quality.results.database import ResultStore
+    from vllm_quality.results.objects import open_objects
+
+    last = ResultStore(settings.results).runs(limit=1)
+    if not last:
+        return ""
+    manifest = read_manifest(open_objects(settings), last[0].snapshot_hash)
+    entities: Counter[str] = Counter()
+    for entry in manifest.sets.values():
+        entities.update(entry.entities)
+    replaced = ", ".join(f"{count} {kind}" for kind, count in sorted(entities.items())) or "none"
+    held_back = sum(entry.counts.held_back for entry in manifest.sets.values())
+    return (
+        f"\nData: {manifest.items} items of {len(manifest.sets)} sets; {manifest.removed} duplicates removed, {held_back} kept "
+        f"since they differ in a number or a negation; personal data replaced: {replaced}."
+    )
 
 
 def _evaluate(console: Console, release: DemoRelease, options: LlamaOptions) -> str | None:

@@ -52,7 +52,7 @@ class Evaluation:
         """0 not worse, 1 worse, 2 could not tell or failed."""
         if self.verdict is None or self.error is not None:
             return 2
-        code = {"pass": 0, "worse": 1}.get(self.verdict.status, 2)
+        code = {"pass": 0, "better": 0, "worse": 1}.get(self.verdict.status, 2)
         return 2 if code == 0 and self.card_error is not None else code
 
 

@@ -85,10 +85,36 @@ class Settings(BaseSettings):
     dagster_url: str = Field("http://127.0.0.1:3000", description="where Dagster's UI answers; used in links")
 
     config_dir: Path | None = Field(
-        None, description="folder whose evalchemy.json, scenarios.yaml, thresholds.yaml win"
+        None, description="folder whose evalchemy.json, deepeval.json, scenarios.yaml, thresholds.yaml and evals/ win"
     )
     datasets_dir: Path | None = Field(None, description="folder of further data sets")
+    pii_key: SecretStr | None = Field(
+        None,
+        description="key of the pseudonyms that replace personal data, 16 characters at least; redacted when empty",
+    )
     metrics_dir: Path | None = Field(None, description="folder of further deepeval metrics")
+
+    queries_url: str | None = Field(
+        None,
+        description="the service's queries: logs such as s3://bucket/{year}/{month}/{day}/ or file:///logs/{day}, or an "
+        "OpenAI server that stores completions, with /v1",
+    )
+    queries_api_key: SecretStr | None = Field(None, description="bearer token of the server that stores completions")
+    queries_metadata: Annotated[tuple[tuple[str, str], ...], NoDecode] = Field(
+        (), description="metadata that a query must have: 'key=value, ...'"
+    )
+    queries_sample: int = Field(1000, ge=1, le=100_000, description="queries drawn from a day")
+    queries_stratify: str | None = Field(None, description="metadata key whose values keep their shares in the sample")
+    queries_seed: int = Field(1, ge=0, description="seed of the sample")
+    queries_index: SecretStr | None = Field(
+        None,
+        description="Redis in which machines share the signatures of earlier days' queries, such as "
+        "redis://user:password@host:6379/0?basename=vllm_quality; each machine has its own when empty",
+    )
+    regression_max_age_days: int = Field(30, ge=1, description="days after which a regression set is too old")
+    drift_limit: float = Field(
+        0.25, gt=0, description="PSI above which the service's queries have drifted from the regression sets"
+    )
 
     executor: Literal["in_process", "multiprocess", "k8s"] = Field(
         "in_process", description="where a run's steps execute"
@@ -133,12 +159,60 @@ class Settings(BaseSettings):
             raise ValueError("must begin with https://, http:// or (results only) chdb://")
         return value
 
+    @field_validator("pii_key")
+    @classmethod
+    def _is_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 16:
+            raise ValueError("must have 16 characters at least, such as `openssl rand -hex 32` prints")
+        return value
+
     @field_validator("objects_url")
     @classmethod
     def _is_objects_url(cls, value: str | None) -> str | None:
         if value is not None and urlsplit(value).scheme not in ("file", "s3"):
             raise ValueError("must begin with file:// or s3://")
         return value
+
+    @field_validator("queries_url")
+    @classmethod
+    def _is_queries_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("file", "s3", "http", "https"):
+            raise ValueError("must begin with file://, s3://, https:// or http://")
+        if "@" in parts.netloc:
+            raise ValueError(f"must not hold a user or password; use {PREFIX}QUERIES_API_KEY or the AWS_ variables")
+        if parts.query or parts.fragment:
+            raise ValueError("must be an address without ? and #")
+        if (parts.scheme == "file") != (not parts.netloc):
+            raise ValueError("must name a folder (file:///logs), a bucket (s3://bucket) or a host (https://host/v1)")
+        return value
+
+    @field_validator("queries_index")
+    @classmethod
+    def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        # Of the parts only the user and the password may be anything; an address without a host or a number would mean localhost.
+        form = r"rediss?://([^@/?#]*@)?[\w.-]+(:\d{1,5})?(/\d*)?(\?basename=\w[\w.-]*)?"
+        if value is not None and not re.fullmatch(form, value.get_secret_value(), re.ASCII):
+            raise ValueError(
+                "must be of the form redis://host:6379/0?basename=vllm_quality (rediss:// with TLS); a password may not hold / ? # @"
+                " but as %2F and so on"
+            )
+        return value
+
+    @field_validator("queries_metadata", mode="before")
+    @classmethod
+    def _parse_metadata(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = []
+        for entry in filter(None, (part.strip() for part in value.split(","))):
+            key, equals, wanted = (part.strip() for part in entry.partition("="))
+            if not key or not equals:
+                raise ValueError(f"has {entry!r}, which is not of the form key=value")
+            pairs.append((key, wanted))
+        return tuple(pairs)
 
     @field_validator("teams_mentions", mode="before")
     @classmethod

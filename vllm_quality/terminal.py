@@ -22,7 +22,7 @@ from vllm_quality.verdict.types import Verdict
 
 _MARKS = {"running": "[cyan]●[/]", "done": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]–[/]"}
 _PIPE_WIDTH = 140
-_COLOURS = {"pass": "green", "ok": "green", "worse": "red", "no_baseline": "yellow", "invalid": "yellow"}
+_COLOURS = {"pass": "green", "better": "green", "worse": "red"}  # what could not be told is yellow
 
 
 @dataclass
@@ -120,7 +120,7 @@ def verdict_table(verdict: Verdict) -> Table:
             scale.text(finding.baseline),
             human_change(finding.change),
             "" if finding.limit is None else f"{finding.limit:.0%}",
-            Text(finding.status.replace("_", " "), _COLOURS[finding.status]),
+            Text(finding.status.replace("_", " "), _COLOURS.get(finding.status, "yellow")),
         )
     return table
 
@@ -145,7 +145,7 @@ def print_evaluation(console: Console, evaluation: Evaluation) -> None:
         console.print()
         status = evaluation.verdict.status
         console.print(
-            Text(f"{evaluation.model_tag}: {status.replace('_', ' ')}", f"bold {_COLOURS[status]}"),
+            Text(f"{evaluation.model_tag}: {status.replace('_', ' ')}", f"bold {_COLOURS.get(status, 'yellow')}"),
             Text(evaluation.verdict.summary),
         )
     if evaluation.error is not None:

@@ -1,13 +1,14 @@
 """The command line's manners: exit codes, and a sentence instead of a traceback."""
 
 import errno
+import logging
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from vllm_quality.cli import explain
+from vllm_quality.cli import explain, main
 from vllm_quality.errors import UserError
 
 
@@ -60,14 +61,23 @@ def test_a_wrong_setting_is_one_sentence_that_names_the_variable(monkeypatch: py
     ],
 )
 def test_a_load_test_that_cannot_be_is_one_sentence_and_leaves_no_folder(
-    arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = run("load-test", *arguments)
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert done.stderr.startswith("Error: ")
-    assert done.stderr.count("\n") == 1
+    monkeypatch.setattr(sys, "argv", ["vllm-quality", "load-test", *arguments])
+    loud = logging.getLogger("dagster").level
+    with pytest.raises(SystemExit) as ended:
+        main()
+    logging.getLogger("dagster").setLevel(loud)
+    stderr = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said in stderr
+    assert stderr.startswith("Error: ")
+    assert stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

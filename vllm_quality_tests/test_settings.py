@@ -17,6 +17,14 @@ from vllm_quality.settings import SettingsError, load_settings
         ("OBJECTS_URL", "/plain/path"),
         ("TAG_PATTERN", "("),
         ("EVAL_CONCURRENCY", "0"),
+        ("QUERIES_URL", "ftp://logs"),
+        ("QUERIES_METADATA", "app"),
+        ("QUERIES_SAMPLE", "0"),
+        ("PII_KEY", "s3cret"),
+        ("QUERIES_INDEX", "cassandra://s3cret@host"),
+        ("QUERIES_INDEX", "redis:///0"),
+        ("QUERIES_INDEX", "redis://user:s3cret@host:6379/zero"),
+        ("QUERIES_INDEX", "redis://user:s3cret@host?db=1"),
     ],
 )
 def test_a_wrong_value_is_one_sentence_that_names_the_variable(
@@ -31,13 +39,24 @@ def test_a_wrong_value_is_one_sentence_that_names_the_variable(
     assert "password@" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["RESULTS_URL", "REGISTRY_TOKEN", "API_KEY", "JUDGE_API_KEY", "TEAMS_WEBHOOK"])
+@pytest.mark.parametrize(
+    "name", ["RESULTS_URL", "REGISTRY_TOKEN", "API_KEY", "JUDGE_API_KEY", "PII_KEY", "QUERIES_API_KEY", "TEAMS_WEBHOOK"]
+)
 def test_secrets_do_not_show_in_a_repr(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(f"VLLM_QUALITY_{name}", "https://user:hunter2@host/hunter2")
     settings = load_settings()
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in str(settings)
     assert "hunter2" not in settings.model_dump_json()
+
+
+def test_an_index_of_queries_is_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    for address in ("redis://redis", "rediss://me:hunter2@10.0.0.7:6379/0?basename=team_a"):
+        monkeypatch.setenv("VLLM_QUALITY_QUERIES_INDEX", address)
+        settings = load_settings()
+        assert settings.queries_index is not None
+        assert settings.queries_index.get_secret_value() == address
+        assert "hunter2" not in repr(settings) + settings.model_dump_json()
 
 
 def test_everything_has_an_embedded_default_below_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -28,6 +28,11 @@ class OutboxSender:
         """The name of this way of delivery in the ledger."""
         return "outbox"
 
+    @property
+    def limited(self) -> bool:
+        """A folder takes as many as there are."""
+        return False
+
     def send(self, card: Mapping[str, Any], *, name: str) -> str:
         """Write a card and tell where. Raises `OutboxError`, one sentence, when the folder cannot be written."""
         path = self.folder / f"{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}.json"

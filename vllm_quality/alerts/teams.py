@@ -21,7 +21,7 @@ import httpx
 from pydantic import SecretStr
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
 
-from vllm_quality.alerts.card import encode
+from vllm_quality.alerts.elements import encode
 from vllm_quality.errors import UserError
 
 _MOST_OF_A_BODY = 16 * 1024
@@ -34,12 +34,14 @@ _ERROR_CODE = re.compile(rb'"code"\s*:\s*"([A-Za-z.]{1,60})"')
 class TeamsError(UserError):
     """The card was not delivered.
 
-    card_refused  Teams will never take this card, so sending it again is no use
+    card_refused  it was the card that the webhook did not want; another one may be taken
+    after_s       how much later it wants to be asked again, when it said so
     """
 
-    def __init__(self, message: str, *, card_refused: bool = False) -> None:
+    def __init__(self, message: str, *, card_refused: bool = False, after_s: float | None = None) -> None:
         super().__init__(message)
         self.card_refused = card_refused
+        self.after_s = after_s
 
 
 class _TryAgainError(Exception):
@@ -66,6 +68,11 @@ class TeamsSender:
         """The name of this way of delivery in the ledger."""
         return "teams"
 
+    @property
+    def limited(self) -> bool:
+        """Teams takes only so many messages in a time."""
+        return True
+
     def send(self, card: Mapping[str, Any], *, name: str) -> str:
         """Deliver a card and tell what was answered. Raises `TeamsError`, one sentence without the URL."""
         started = time.monotonic()
@@ -81,7 +88,8 @@ class TeamsSender:
             took = time.monotonic() - started
             raise TeamsError(
                 f"The Teams webhook at {self._host()} did not take the card {name} within {took:.0f} s ({error.reason}); "
-                "check Teams and the network."
+                "check Teams and the network.",
+                after_s=error.after_s,
             ) from None
 
     def _host(self) -> str:

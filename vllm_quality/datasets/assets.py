@@ -1,57 +1,82 @@
 """The asset of evaluation data: what this release's answers are judged on, frozen."""
 
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
 import dagster as dg
 
-from vllm_quality.datasets.manifest import Manifest
-from vllm_quality.datasets.pin import pin_snapshot, pinned_snapshot
+from vllm_quality.datasets.freeze import Freezing, build_snapshot
+from vllm_quality.datasets.manifest import Counts, Manifest, RemovedPair
+from vllm_quality.datasets.pin import pin_snapshot, pinned_manifest, pinned_snapshot
+from vllm_quality.datasets.progress import log_progress
 from vllm_quality.datasets.registry import find_sets
-from vllm_quality.datasets.snapshot import build_snapshot, items_key, read_manifest
 from vllm_quality.deployment import step_tags
 from vllm_quality.partitions import model_tags
+from vllm_quality.results.objects import ObjectStore
 from vllm_quality.results.resources import ResultsResource, evaluation_id
 from vllm_quality.settings import load_settings
 
-_MOST_LOGGED = 20  # rows per data set; the manifest has them all
-_TABLE = dg.TableSchema(
-    [dg.TableColumn(name) for name in ("set", "role", "language")]
-    + [dg.TableColumn(name, "int") for name in ("rows", "items", "duplicates", "bad_rows")]
+_MOST_LOGGED = 20  # rows per data set; the quarantine has them all
+_SETS = dg.TableSchema(
+    [dg.TableColumn(name) for name in ("set", "role", "language", "licence", "personal_data")]
+    + [dg.TableColumn(name, "int") for name in ("replaced", *Counts.model_fields)]
+)
+_PAIRS = dg.TableSchema(
+    [
+        dg.TableColumn("distance", "float"),
+        *(dg.TableColumn(name) for name in RemovedPair.model_fields if name != "distance"),
+    ]
 )
 
 
 @dg.asset(partitions_def=model_tags, group_name="datasets", kinds={"parquet", "polars"}, op_tags=step_tags("light"))
 def evaluation_snapshot(context: dg.AssetExecutionContext, results: ResultsResource) -> dg.MaterializeResult[None]:
-    """Every registered data set in one schema, exact duplicates removed, addressed by the hash of its content."""
+    """Every registered data set in one schema, anonymised, duplicates removed, addressed by the hash of its content."""
     folder = results.run_folder(evaluation_id(context.instance, context.run))
-    pinned = pinned_snapshot(folder)
-    if pinned is None:
-        pinned = pin_snapshot(folder, build_snapshot(find_sets(load_settings()), folder.objects).hash)
-    manifest = read_manifest(folder.objects, pinned)
+    if pinned_snapshot(folder) is None:
+        settings = load_settings()
+        freezing = Freezing(
+            work=settings.home / "work" / "spool",
+            pii_key=settings.pii_key,
+            by=f"run {context.run.run_id}",
+            progress=log_progress(context.log),
+        )
+        pin_snapshot(folder, build_snapshot(find_sets(settings, folder.objects), folder.objects, freezing))
+    manifest = pinned_manifest(folder)
     for row in (row for described in manifest.sets.values() for row in described.quarantined[:_MOST_LOGGED]):
         context.log.warning(f"Left out: {row.file}, line {row.line}: {row.why}")
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": manifest.items,
-            "snapshot": manifest.hash,
-            "items_file": folder.objects.url(items_key(manifest.hash)),
-            "exact_duplicates_removed": manifest.exact_duplicates,
-            "near_duplicate_pairs": manifest.near_duplicates.pair_count,
-            "bad_rows": manifest.bad_rows,
-            "sets": _table(manifest),
-        }
-    )
+    for alarm in manifest.alarms:
+        context.log.warning(alarm)
+    return dg.MaterializeResult(metadata=_metadata(manifest, folder.objects))
 
 
-def _table(manifest: Manifest) -> dg.TableMetadataValue:
-    rows: list[dict[str, str | int | float | bool | None]] = [
-        {
+def _metadata(manifest: Manifest, objects: ObjectStore) -> dict[str, Any]:
+    found = manifest.certificate
+    return {
+        "dagster/row_count": manifest.items,
+        "snapshot": manifest.hash,
+        "items_file": objects.url(manifest.files["items"].key),
+        "bad_rows": manifest.bad_rows,
+        "duplicates_removed": manifest.removed,
+        "sets": dg.TableMetadataValue([dg.TableRecord(row) for row in _sets(manifest)], schema=_SETS),
+        "removed_pairs": dg.TableMetadataValue(
+            [dg.TableRecord(pair.model_dump()) for pair in manifest.examples], schema=_PAIRS
+        ),
+        "pairs": dict(manifest.pairs),
+        "alarms": list(manifest.alarms),
+        "certificate": {} if found is None else {name: str(value) for name, value in asdict(found).items()},
+    }
+
+
+def _sets(manifest: Manifest) -> Iterator[dict[str, str | int | float | bool | None]]:
+    for name, described in manifest.sets.items():
+        yield {
             "set": name,
             "role": described.role,
             "language": described.language,
-            "rows": described.rows,
-            "items": described.items,
-            "duplicates": described.own_duplicates + sum(described.duplicates_of.values()),
-            "bad_rows": described.bad_rows,
+            "licence": described.licence,
+            "personal_data": described.pii,
+            "replaced": sum(described.entities.values()),
+            **described.counts.model_dump(),
         }
-        for name, described in manifest.sets.items()
-    ]
-    return dg.TableMetadataValue([dg.TableRecord(row) for row in rows], schema=_TABLE)

@@ -16,8 +16,10 @@ from vllm_quality.datasets.dialogue import (
     text_of,
 )
 from vllm_quality.datasets.goldens import read_golden
+from vllm_quality.datasets.lm_eval_documents import read_document
 from vllm_quality.datasets.rows import RowError, parse_json
 from vllm_quality.datasets.schema import Message
+from vllm_quality.datasets.stored_completions import read_stored
 
 FormatName = Literal[
     "jsonl",
@@ -29,8 +31,11 @@ FormatName = Literal[
     "alpaca",
     "deepeval",
     "qianfan",
+    "openai_stored",
+    "lm_eval",
     "prompt_response",
     "text",
+    "items",
 ]
 
 # Where a row of "prompt_response" has its question and its answer, unless `columns` says so; the first one that is there.
@@ -143,6 +148,14 @@ def _qianfan_response(value: object) -> str | None:
     return optional_text({"response": None if value == [] else value}, "response")
 
 
+def _openai_stored(row: object, _columns: Columns) -> Dialogue:
+    return read_stored(_fields(row))
+
+
+def _lm_eval(row: object, _columns: Columns) -> Dialogue:
+    return read_document(row)
+
+
 def _prompt_response(row: object, columns: Columns) -> Dialogue:
     row = _fields(row)
     prompt, response = _first(row, columns, "input", PROMPT_NAMES), _first(row, columns, "reference", RESPONSE_NAMES)
@@ -161,6 +174,17 @@ def _text(row: object, _columns: Columns) -> Dialogue:
     return Dialogue((Message("user", row),))
 
 
+def _items(row: object, _columns: Columns) -> Dialogue:
+    """A row of `ITEM_SCHEMA`, as `vllm-quality datasets import` writes them."""
+    row = _fields(row)
+    messages = read_messages(listed(row.get("messages"), "messages"), "role", "content")
+    metadata = parse_json(text_of(row, "metadata"))
+    if not isinstance(metadata, dict):
+        raise RowError("has 'metadata' that is no object")
+    choices = _choices(row["choices"], "choices") if row.get("choices") else ()
+    return Dialogue(messages, optional_text(row, "reference"), choices, metadata)
+
+
 _JSON = (".jsonl", ".ndjson", ".json")
 
 FORMATS: Mapping[FormatName, Format] = {
@@ -173,8 +197,11 @@ FORMATS: Mapping[FormatName, Format] = {
     "alpaca": Format((*_JSON, ".parquet"), _alpaca),
     "deepeval": Format((".json", ".jsonl", ".csv"), _deepeval),
     "qianfan": Format(_JSON, _qianfan),
+    "openai_stored": Format(_JSON, _openai_stored),
+    "lm_eval": Format((), _lm_eval),  # its rows are a task's documents, see `lm_eval_documents`
     "prompt_response": Format((*_JSON, ".csv", ".parquet"), _prompt_response),
     "text": Format((".txt",), _text),
+    "items": Format((".parquet",), _items),
 }
 
 

@@ -1,15 +1,15 @@
-"""What a snapshot says about itself: where its items come from, and what was left out and why."""
+"""What a snapshot says about itself: where its items come from, what was left out and why, and how sure that is."""
 
+import datetime as dt
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from vllm_quality.datasets.exact import Deduplicated
-from vllm_quality.datasets.near import BANDS, GRAM, NORMALISATION, ROWS, SEED, SHORT, NearPair, NearReport
-from vllm_quality.datasets.reading import SetContents
-from vllm_quality.datasets.schema import SCHEMA_VERSION, Role
+from vllm_quality.datasets.dedup.certificate import Certificate
+from vllm_quality.datasets.schema import Role
 
-_MOST_LISTED = 500
+MANIFEST_VERSION = 2
 
 
 class _Frozen(BaseModel):
@@ -24,110 +24,121 @@ class Quarantined(_Frozen):
     why: str
 
 
+class Counts(_Frozen):
+    """A set's rows, stage by stage: rows = bad_rows + not_sampled + repeated + exact + near + items.
+
+    bad_rows     cannot be used; see quarantine.parquet
+    not_sampled  not drawn, where the set is sampled
+    repeated     say exactly what another row of the set says
+    exact        equal to an item that stays, in normal form
+    near         below the threshold from an item that stays
+    items        in the snapshot
+    flagged      of those, the ones of which another item is (nearly) the same: the sets' policy only tells
+    held_back    of those, the ones that differ from another in meaning or reference only
+    """
+
+    rows: int
+    bad_rows: int
+    not_sampled: int
+    repeated: int
+    exact: int
+    near: int
+    items: int
+    flagged: int
+    held_back: int
+
+
 class SetManifest(_Frozen):
     """One data set in a snapshot.
 
-    version           SHA-256 of all its usable items
-    items             in the snapshot, after deduplication
-    duplicates        exact ones removed: of itself, and of another set (that set's name -> how many)
-    quarantined       the first thousand of the `bad_rows`
+    version      SHA-256 of all its usable items, which lie under `key`
+    where        the place it was read from
+    pii          anonymise, redact or keep
+    entities     personal data that were replaced, by kind
+    quarantined  the first thousand of the bad rows
     """
 
     version: str
     key: str
+    where: str
     format: str
     language: str
     role: Role
     licence: str
     priority: int
-    rows: int
-    bad_rows: int
-    items: int
-    own_duplicates: int
-    duplicates_of: dict[str, int]
+    pii: str
+    as_of: dt.date | None
+    sample: dict[str, int] | None
+    counts: Counts
+    entities: dict[str, int]
     quarantined: tuple[Quarantined, ...]
 
+    @property
+    def duplicates(self) -> int:
+        """Rows removed because the snapshot holds them already."""
+        return self.counts.repeated + self.counts.exact + self.counts.near
 
-class Near(_Frozen):
-    """Near duplicates, reported and not removed: all are counted, the first 500 listed.
 
-    pairs     [id a, id b, set a, set b, distance, length of the longer text]
-    clusters  [the item that stands for the others, the others…]
-    """
+class RemovedPair(_Frozen):
+    """An item that was removed, and the one that stays for it; of both, the anonymised text's beginning."""
 
-    method: str
-    compared: int
-    pair_count: int
-    cluster_count: int
-    pairs: tuple[tuple[str, str, str, str, int, int], ...]
-    clusters: tuple[tuple[str, ...], ...]
-    incomplete: str | None
+    removed: str
+    removed_from: str
+    kept: str
+    kept_in: str
+    kind: str
+    distance: float
+    removed_text: str
+    kept_text: str
+
+
+class StoredFile(_Frozen):
+    """An object that belongs to the snapshot."""
+
+    key: str
+    sha256: str
+    rows: int
 
 
 class Manifest(_Frozen):
-    """A snapshot's manifest.json."""
+    """A snapshot's manifest.json; of the snapshot's first building, where the same items were frozen again later.
 
-    schema_version: int
+    files          items, pairs (the ledger of duplicates), quarantine (bad rows)
+    certificate    the recall of the search for near duplicates; None in snapshots of manifest version 1
+    alarms         sentences, for a person
+    pairs          of the ledger, by kind and decision; examples: some removals among them
+    deduplication  versions and parameters
+    anonymisation  policy -> rules, versions and what they cannot find
+    versions       of the packages
+    built_at       None in snapshots of manifest version 1, as `built_by`
+    """
+
+    manifest_version: int
     hash: str
     items: int
     sets: dict[str, SetManifest]
-    near_duplicates: Near
+    files: dict[str, StoredFile]
+    certificate: Certificate | None
+    alarms: tuple[str, ...]
+    pairs: dict[str, int]
+    examples: tuple[RemovedPair, ...] = ()
+    deduplication: dict[str, Any]
+    anonymisation: dict[str, dict[str, str]]
+    versions: dict[str, str]
+    built_at: dt.datetime | None
+    built_by: str | None
 
     @property
     def item_counts(self) -> Mapping[str, int]:
         """Data set -> items in the snapshot."""
-        return {name: entry.items for name, entry in self.sets.items()}
-
-    @property
-    def exact_duplicates(self) -> int:
-        """Items removed because they are in the snapshot already."""
-        return sum(entry.own_duplicates + sum(entry.duplicates_of.values()) for entry in self.sets.values())
+        return {name: entry.counts.items for name, entry in self.sets.items()}
 
     @property
     def bad_rows(self) -> int:
         """Rows left out because they cannot be read."""
-        return sum(entry.bad_rows for entry in self.sets.values())
+        return sum(entry.counts.bad_rows for entry in self.sets.values())
 
-
-def describe_set(contents: SetContents, deduplicated: Deduplicated, version: str, key: str) -> SetManifest:
-    """The manifest's entry of a data set."""
-    name, about = contents.source.name, contents.source.description
-    return SetManifest(
-        version=version,
-        key=key,
-        format=about.format,
-        language=about.language,
-        role=about.role,
-        licence=about.licence,
-        priority=about.priority,
-        rows=contents.rows,
-        bad_rows=contents.bad_rows,
-        items=len(contents.items) - deduplicated.removed_from(name),
-        own_duplicates=deduplicated.within.get(name, 0),
-        duplicates_of={kept: count for (removed, kept), count in deduplicated.across.items() if removed == name},
-        quarantined=tuple(Quarantined(file=row.file, line=row.line, why=row.why) for row in contents.quarantined),
-    )
-
-
-def describe(snapshot_hash: str, sets: Mapping[str, SetManifest], near: NearReport) -> Manifest:
-    """A snapshot's manifest."""
-    return Manifest(
-        schema_version=SCHEMA_VERSION,
-        hash=snapshot_hash,
-        items=sum(entry.items for entry in sets.values()),
-        sets=dict(sets),
-        near_duplicates=Near(
-            method=f"Levenshtein / longer length < 0.2 on {NORMALISATION}; up to {SHORT} characters exact, above "
-            f"MinHash LSH of {GRAM}-grams, {BANDS} bands of {ROWS}, seed {SEED}",
-            compared=near.compared,
-            pair_count=len(near.pairs),
-            cluster_count=len(near.clusters),
-            pairs=tuple(_listed(pair) for pair in near.pairs[:_MOST_LISTED]),
-            clusters=near.clusters[:_MOST_LISTED],
-            incomplete=near.incomplete,
-        ),
-    )
-
-
-def _listed(pair: NearPair) -> tuple[str, str, str, str, int, int]:
-    return pair.id_a, pair.id_b, pair.dataset_a, pair.dataset_b, pair.distance, pair.length
+    @property
+    def removed(self) -> int:
+        """Rows left out because the snapshot holds them already, or nearly."""
+        return sum(entry.duplicates for entry in self.sets.values())

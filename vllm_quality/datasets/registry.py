@@ -1,57 +1,75 @@
-"""Which data sets there are: one folder each, described by its `dataset.yaml`."""
+"""Which data sets there are: one folder each, described by its `dataset.yaml`.
 
-import re
+They lie in three places; of two with one name, the later place's is used: the package, the object store's `sets/` (what
+everybody shares), and the folder VLLM_QUALITY_DATASETS_DIR (what this machine's operator wants instead).
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path, PurePosixPath
-from typing import Annotated
+from pathlib import Path
+from typing import Literal, Protocol
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from vllm_quality.datasets.formats import FORMATS, Columns, FormatName
-from vllm_quality.datasets.schema import DatasetError, Role
+from vllm_quality.datasets.description import DESCRIPTION_FILE, Description, check_name, parse_description
+from vllm_quality.datasets.formats import FORMATS
+from vllm_quality.datasets.schema import DatasetError
+from vllm_quality.datasets.stored_sets import find_stored_sets
+from vllm_quality.results.objects import ObjectStore, open_objects
 from vllm_quality.settings import PREFIX, Settings
 
-DESCRIPTION_FILE = "dataset.yaml"
 PACKAGED_SETS = Path(str(files("vllm_quality"))) / "datasets" / "raw"
 
-Text = Annotated[str, Field(min_length=1)]
+Place = Literal["package", "folder", "objects"]
 
 
-class Description(BaseModel):
-    """A data set's `dataset.yaml`.
+class RegisteredSet(Protocol):
+    """A data set, wherever it lies."""
 
-    language  of the questions, as BCP 47 has it: ko, en, pt-BR; "mul" for several
-    priority  of two equal items in two sets, the set with the higher number keeps its own
-    columns   where a row's fields are; used by jsonl, json, csv, parquet, prompt_response and (messages) openai_chat
-    files     patterns of data files in the folder; all with the format's endings where left out
-    """
+    @property
+    def name(self) -> str:
+        """Its folder's name."""
+        ...
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    @property
+    def description(self) -> Description:
+        """Its dataset.yaml."""
+        ...
 
-    format: FormatName
-    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
-    role: Role
-    licence: Text
-    description: str = ""
-    priority: int = 0
-    columns: Columns = Columns()
-    files: tuple[Text, ...] = ()
+    @property
+    def where(self) -> str:
+        """Its place, for people."""
+        ...
+
+    def open_files(self, work: Path | None = None) -> Iterator[tuple[str, Path]]:
+        """Its data files, sorted: the name below the set's folder, and a local file, which is there until the next is asked for.
+
+        work  where files from far away are put meanwhile
+        Raises `DatasetError` when there are none.
+        """
+        ...
 
 
 @dataclass(frozen=True)
 class DatasetFolder:
-    """A registered data set: its folder's name is its own."""
+    """A data set in a folder of this machine: its folder's name is its own."""
 
     name: str
     folder: Path
     description: Description
 
+    @property
+    def where(self) -> str:
+        """See `RegisteredSet.where`."""
+        return str(self.folder)
+
+    def open_files(self, work: Path | None = None) -> Iterator[tuple[str, Path]]:  # noqa: ARG002
+        """See `RegisteredSet.open_files`."""
+        for path in self.data_files():
+            yield path.relative_to(self.folder).as_posix(), path
+
     def data_files(self) -> list[Path]:
         """The files that hold its rows, sorted. Raises `DatasetError` when there are none."""
-        endings = FORMATS[self.description.format].endings
-        patterns = self.description.files or tuple(f"*{ending}" for ending in endings)
+        endings, patterns = FORMATS[self.description.format].endings, self.description.patterns
         found = sorted({path for pattern in patterns for path in self.folder.glob(pattern) if path.is_file()})
         if not found:
             raise DatasetError(f"{self.folder} has no file {' or '.join(patterns)}; put the data there.")
@@ -64,12 +82,14 @@ class DatasetFolder:
         return found
 
 
-def find_sets(settings: Settings) -> tuple[DatasetFolder, ...]:
-    """The packaged sets and those of VLLM_QUALITY_DATASETS_DIR, by name; of two with one name, the operator's is used.
+def find_sets(settings: Settings, objects: ObjectStore | None = None) -> tuple[RegisteredSet, ...]:
+    """All data sets, by name.
 
-    Raises `DatasetError`, one sentence that names the file and the key.
+    objects  the object store, where it is open already
+    Raises `DatasetError`, one sentence that names the file and the key, and `ObjectsError` when the store cannot be read.
     """
-    found = _sets_in(PACKAGED_SETS)
+    found: dict[str, RegisteredSet] = {**_sets_in(PACKAGED_SETS)}
+    found |= find_stored_sets(open_objects(settings) if objects is None else objects)
     if settings.datasets_dir is not None:
         if not settings.datasets_dir.is_dir():
             raise DatasetError(
@@ -79,6 +99,13 @@ def find_sets(settings: Settings) -> tuple[DatasetFolder, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
+def place_of(found: RegisteredSet) -> Place:
+    """In which of the three places a set lies."""
+    if not isinstance(found, DatasetFolder):
+        return "objects"
+    return "package" if found.folder.parent == PACKAGED_SETS else "folder"
+
+
 def _sets_in(place: Path) -> dict[str, DatasetFolder]:
     folders = sorted(path for path in place.iterdir() if path.is_dir() and path.name[0] not in "._")
     return {folder.name: read_set_folder(folder) for folder in folders}
@@ -86,32 +113,12 @@ def _sets_in(place: Path) -> dict[str, DatasetFolder]:
 
 def read_set_folder(folder: Path) -> DatasetFolder:
     """The data set in a folder. Raises `DatasetError`."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", folder.name):
-        raise DatasetError(f"{folder} cannot name a data set; use letters, digits, '_' and '-', 64 at most.")
+    check_name(folder.name, str(folder))
     path = folder / DESCRIPTION_FILE
     try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise DatasetError(f"{folder} has no {DESCRIPTION_FILE}; write one, or move the folder away.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} cannot be read ({' '.join(str(error).split())[:200]}); correct it.") from None
-    if not isinstance(stored, dict):
-        raise DatasetError(f"{path} must hold keys such as format and language; write them.")
-    try:
-        description = Description.model_validate(stored)
-    except ValidationError as error:
-        raise DatasetError(_sentence(path, error)) from None
-    for pattern in description.files:
-        if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
-            raise DatasetError(f"{path}: files has {pattern!r}, which leads out of the folder; name files inside it.")
-    return DatasetFolder(folder.name, folder, description)
-
-
-def _sentence(path: Path, error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    reason = {"missing": "is missing", "extra_forbidden": "is not a setting"}.get(first["type"])
-    if reason is None:
-        message = first["msg"].removeprefix("Value error, ")
-        reason = f"cannot be used: {message[0].lower()}{message[1:]}"
-    return f"{path}: {key} {reason}; correct it."
+    return DatasetFolder(folder.name, folder, parse_description(text, str(path)))

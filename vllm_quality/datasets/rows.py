@@ -1,9 +1,19 @@
 """Rows of data, good and bad. No reason quotes a row's content: it may be private."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import polars as pl
+
+# Bad rows as a table: where they are and why, never what they say.
+QUARANTINE_SCHEMA: Mapping[str, pl.DataType] = {
+    "dataset": pl.String(),
+    "file": pl.String(),
+    "line": pl.Int64(),
+    "why": pl.String(),
+}
 LONGEST_ROW = 16 * 2**20  # bytes
 
 

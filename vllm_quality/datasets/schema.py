@@ -142,9 +142,14 @@ def items_of(frame: pl.DataFrame) -> list[Item]:
 
 def hash_of_items(items: Iterable[Item]) -> str:
     """SHA-256 of a collection of items: independent of their order and of the files they were read from."""
+    return hash_of_forms(sorted(item.exact_form for item in items))
+
+
+def hash_of_forms(forms: Iterable[str | bytes]) -> str:
+    """`hash_of_items` of the items with these exact forms, which come sorted; read once, one at a time."""
     digest = hashlib.sha256(f"vllm_quality items {SCHEMA_VERSION}\n".encode())
-    for form in sorted(item.exact_form for item in items):
-        digest.update(form.encode() + b"\n")
+    for form in forms:
+        digest.update((form if isinstance(form, bytes) else form.encode()) + b"\n")
     return digest.hexdigest()
 
 

@@ -1,79 +1,44 @@
 """Frozen evaluation data: all registered sets in one frame, addressed by the hash of its content.
 
-Two releases are compared on what they were asked only where the hashes are equal. Objects: `snapshots/<hash>/items.parquet`
-and `manifest.json`, which is written last and makes the snapshot visible; `datasets/<name>/<version>.parquet` is each set
-as it was read.
+Two releases are compared on what they were asked only where the hashes are equal. Objects below `snapshots/<hash>/`, none of
+which is ever changed: `items.parquet`, `pairs.parquet` (the ledger of duplicates), `quarantine.parquet` (bad rows, by place
+and reason) and `manifest.json`, which is written last and makes the snapshot visible. `datasets/<name>/<version>.parquet` is
+each set with all its usable rows, so that a removal can be undone.
 """
 
+import hashlib
 import io
+import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import polars as pl
 
-from vllm_quality.datasets.exact import remove_exact_duplicates
-from vllm_quality.datasets.manifest import Manifest, SetManifest, describe, describe_set
-from vllm_quality.datasets.near import find_near_duplicates
-from vllm_quality.datasets.reading import read_set
-from vllm_quality.datasets.registry import DatasetFolder
-from vllm_quality.datasets.schema import DatasetError, Item, hash_of_items, items_frame, items_of
+from vllm_quality.datasets.dedup.ledger import PAIR_SCHEMA
+from vllm_quality.datasets.manifest import Manifest
+from vllm_quality.datasets.manifest_1 import from_version_1
+from vllm_quality.datasets.rows import QUARANTINE_SCHEMA
+from vllm_quality.datasets.schema import DatasetError, hash_of_forms, items_of
 from vllm_quality.results.objects import ObjectStore
 
-_PARQUET = "application/vnd.apache.parquet"
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A stored snapshot; `manifest` tells of this building of it."""
-
-    hash: str
-    items_key: str
-    manifest_key: str
-    manifest: Manifest
+_SLICE_ROWS = 2_000
 
 
 class SnapshotError(DatasetError):
     """A snapshot is missing or was changed after it was written."""
 
 
-def build_snapshot(sets: Sequence[DatasetFolder], objects: ObjectStore) -> Snapshot:
-    """Read the sets, remove exact duplicates, store what is left. The same rows give the same hash in any order and layout.
-
-    Raises `DatasetError` when there is no set, or one of them has nothing to use.
-    """
-    if not sets:
-        raise DatasetError("No data set is registered; add a folder with a dataset.yaml to VLLM_QUALITY_DATASETS_DIR.")
-    contents = [read_set(source) for source in sorted(sets, key=lambda source: source.name)]
-    priority = {part.source.name: part.source.description.priority for part in contents}
-    deduplicated = remove_exact_duplicates([item for part in contents for item in part.items], priority)
-    described: dict[str, SetManifest] = {}
-    for part in contents:
-        version = hash_of_items(part.items)
-        key = f"datasets/{part.source.name}/{version}.parquet"
-        _put_items(objects, key, part.items)
-        described[part.source.name] = describe_set(part, deduplicated, version, key)
-    found = hash_of_items(deduplicated.kept)
-    manifest = describe(found, described, find_near_duplicates(deduplicated.kept, priority))
-    snapshot = Snapshot(found, items_key(found), manifest_key(found), manifest)
-    _put_items(objects, snapshot.items_key, deduplicated.kept)
-    objects.put(snapshot.manifest_key, manifest.model_dump_json(indent=1).encode(), "application/json")
-    return snapshot
-
-
 def load_snapshot(objects: ObjectStore, snapshot_hash: str) -> pl.DataFrame:
     """The items of a snapshot, a frame of `ITEM_SCHEMA`. Raises `SnapshotError` when it is not there or not what it was."""
-    read_manifest(objects, snapshot_hash)
-    key = items_key(snapshot_hash)
+    key = read_manifest(objects, snapshot_hash).files["items"].key
     try:
         frame = pl.read_parquet(io.BytesIO(objects.get(key)))
-        intact = hash_of_items(items_of(frame)) == snapshot_hash
+        forms = (item.exact_form for part in frame.iter_slices(_SLICE_ROWS) for item in items_of(part))
+        intact = hash_of_forms(forms) == snapshot_hash
     except (pl.exceptions.PolarsError, KeyError, TypeError):
         intact = False
     if not intact:
-        raise SnapshotError(
-            f"{objects.url(key)} does not hold what its name says; move its folder away and run evaluation_snapshot again."
-        )
+        raise _changed(objects, key)
     return frame
 
 
@@ -85,11 +50,43 @@ def read_manifest(objects: ObjectStore, snapshot_hash: str) -> Manifest:
             f"There is no snapshot {snapshot_hash} at {objects.url(key)}; run evaluation_snapshot first."
         )
     try:
-        return Manifest.model_validate_json(objects.get(key))
-    except ValueError:
+        stored = json.loads(objects.get(key))
+        if "schema_version" in stored:
+            return from_version_1(stored, items_key(snapshot_hash))
+        return Manifest.model_validate(stored)
+    except (ValueError, TypeError, KeyError):
         raise SnapshotError(
             f"{objects.url(key)} is no manifest that this version reads; move its folder away and run evaluation_snapshot again."
         ) from None
+
+
+def read_pairs(objects: ObjectStore, snapshot_hash: str) -> pl.DataFrame:
+    """The ledger of a snapshot's duplicates, a frame of `PAIR_SCHEMA`; empty where it was frozen before ledgers were kept.
+
+    Raises `SnapshotError`.
+    """
+    return _read_table(objects, snapshot_hash, "pairs", PAIR_SCHEMA)
+
+
+def read_quarantine(objects: ObjectStore, snapshot_hash: str) -> pl.DataFrame:
+    """A snapshot's bad rows by place and reason, a frame of `QUARANTINE_SCHEMA`. Raises `SnapshotError`."""
+    return _read_table(objects, snapshot_hash, "quarantine", QUARANTINE_SCHEMA)
+
+
+def _read_table(objects: ObjectStore, snapshot_hash: str, name: str, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    file = read_manifest(objects, snapshot_hash).files.get(name)
+    if file is None:
+        return pl.DataFrame(schema=dict(schema))
+    data = objects.get(file.key)
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        raise _changed(objects, file.key)
+    return pl.read_parquet(io.BytesIO(data))
+
+
+def list_snapshots(objects: ObjectStore) -> tuple[str, ...]:
+    """The hashes of all snapshots, sorted."""
+    found = (re.fullmatch(r"snapshots/([0-9a-f]{64})/manifest\.json", key) for key in objects.list("snapshots/"))
+    return tuple(match[1] for match in found if match)
 
 
 def items_key(snapshot_hash: str) -> str:
@@ -110,8 +107,7 @@ def _checked(snapshot_hash: str) -> str:
     return snapshot_hash
 
 
-def _put_items(objects: ObjectStore, key: str, items: Sequence[Item]) -> None:
-    if not objects.exists(key):
-        buffer = io.BytesIO()
-        items_frame(items).write_parquet(buffer, compression="zstd", statistics=False)
-        objects.put(key, buffer.getvalue(), _PARQUET)
+def _changed(objects: ObjectStore, key: str) -> SnapshotError:
+    return SnapshotError(
+        f"{objects.url(key)} does not hold what its name says; move its folder away and run evaluation_snapshot again."
+    )

@@ -5,10 +5,12 @@ from functools import partial
 
 import dagster as dg
 
-from vllm_quality.datasets.pin import require_snapshot
+from vllm_quality.datasets.overlap import overlapping_documents, overlapping_items
+from vllm_quality.datasets.pin import pinned_snapshot, require_snapshot
 from vllm_quality.datasets.snapshot import load_snapshot
 from vllm_quality.deployment import step_tags
 from vllm_quality.eval.answers import Progress
+from vllm_quality.eval.canary_run import canary_answers
 from vllm_quality.eval.deepeval_suite import run_deepeval
 from vllm_quality.eval.evalchemy import run_evalchemy
 from vllm_quality.eval.evalchemy_checkout import find_checkout
@@ -16,6 +18,7 @@ from vllm_quality.eval.evals.catalog import CatalogEntry, chosen_evals
 from vllm_quality.eval.evals.plan import EvalError
 from vllm_quality.eval.evals.run import run_eval
 from vllm_quality.eval.judge import judge_settings
+from vllm_quality.eval.lm_overlap import no_overlap
 from vllm_quality.eval.lm_suite import run_suite
 from vllm_quality.eval.result import SuiteResult
 from vllm_quality.eval.suites import Suite, load_suites
@@ -25,10 +28,10 @@ from vllm_quality.results.measurement import Measurement
 from vllm_quality.results.metadata import measurement_metadata, progress_log
 from vllm_quality.results.resources import ResultsResource, evaluation_id
 from vllm_quality.results.run_folder import RunFolder
-from vllm_quality.serving.target import Target, read_target
+from vllm_quality.serving.target import read_target
 from vllm_quality.settings import Settings, load_settings
 
-Measure = Callable[[Settings, Target, Progress], SuiteResult]
+Measure = Callable[[Settings, RunFolder, Progress], SuiteResult]
 
 
 def build_suite_assets(settings: Settings, after: Sequence[dg.AssetsDefinition]) -> dict[str, dg.AssetsDefinition]:
@@ -58,16 +61,16 @@ def _build_asset(
         folder = results.run_folder(evaluation_id(context.instance, context.run))
         measurement = folder.get_measurement(step)
         if measurement is None:
-            outcome = measure(load_settings(), read_target(folder), progress_log(context.log))
+            outcome = measure(load_settings(), folder, progress_log(context.log))
             measurement = _keep(folder, outcome)
         return dg.MaterializeResult(metadata=measurement_metadata(measurement, results.objects()))
 
     return eval_asset
 
 
-def _run_suite(suite: Suite, settings: Settings, target: Target, on_progress: Progress) -> SuiteResult:
+def _run_suite(suite: Suite, settings: Settings, folder: RunFolder, on_progress: Progress) -> SuiteResult:
     """The suite by the runner that it names."""
-    work_folder = settings.home / "work"
+    target, snapshot, work_folder = read_target(folder), pinned_snapshot(folder), settings.home / "work"
     if suite.runner == "evalchemy":
         return run_evalchemy(
             suite,
@@ -89,6 +92,7 @@ def _run_suite(suite: Suite, settings: Settings, target: Target, on_progress: Pr
         timeout_s=settings.request_timeout_s,
         work_folder=work_folder,
         data=open_task_data(settings),
+        overlap=partial(overlapping_documents, folder.objects, snapshot) if snapshot else no_overlap,
         on_progress=on_progress,
     )
 
@@ -109,7 +113,8 @@ def _build_eval_asset(entry: CatalogEntry, after: Sequence[dg.AssetsDefinition])
     return _build_asset(entry.asset_name, entry.step, description, after, partial(_run_eval, entry))
 
 
-def _run_eval(entry: CatalogEntry, settings: Settings, target: Target, on_progress: Progress) -> SuiteResult:
+def _run_eval(entry: CatalogEntry, settings: Settings, folder: RunFolder, on_progress: Progress) -> SuiteResult:
+    target = read_target(folder)
     return run_eval(
         entry.path,
         None,
@@ -120,6 +125,7 @@ def _run_eval(entry: CatalogEntry, settings: Settings, target: Target, on_progre
         profile=target.profile,
         concurrency=settings.eval_concurrency,
         timeout_s=settings.request_timeout_s,
+        frozen=canary_answers(target.profile),
         on_progress=on_progress,
     )
 
@@ -133,14 +139,15 @@ def build_deepeval_asset(after: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefin
         folder = results.run_folder(evaluation_id(context.instance, context.run))
         measurement = folder.get_measurement("eval/deepeval")
         if measurement is None:
-            settings, target = load_settings(), read_target(folder)
+            settings, target, snapshot = load_settings(), read_target(folder), require_snapshot(folder)
             outcome = run_deepeval(
-                load_snapshot(folder.objects, require_snapshot(folder)),
+                load_snapshot(folder.objects, snapshot),
                 target.endpoint,
                 settings.endpoint_key,
                 judge=judge_settings(settings),
                 metrics_dir=settings.metrics_dir,
                 config=settings.config_file("deepeval.json"),
+                overlapping=overlapping_items(folder.objects, snapshot),
                 profile=target.profile,
                 concurrency=settings.eval_concurrency,
                 timeout_s=settings.request_timeout_s,

@@ -2,21 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from vllm_quality.eval.answers import Asking, Sampling, ask
 from vllm_quality.eval.deepeval_measure import measure
 from vllm_quality.eval.deepeval_results import STEP, SUITE, Graded, sample_rows, text_row
 from vllm_quality.eval.items import Item
-from vllm_quality.eval.lm_alone import alone_suite, load_metrics
+from vllm_quality.eval.lm_alone import Compared, alone_suite, load_metrics
 from vllm_quality.eval.metric_registry import MetricClass
-
-
-@dataclass(frozen=True)
-class _Compared:
-    item_hash: str
-    scores: Mapping[str, float | None]
-    answer: str
 
 
 async def grade_alone(
@@ -41,9 +34,9 @@ def alone_metrics(together: Sequence[Graded], alone: Sequence[Graded]) -> dict[s
     return load_metrics(STEP, [*map(_compared, together)], [*map(_compared, alone)]) if alone else {}
 
 
-def _compared(entry: Graded) -> _Compared:
+def _compared(entry: Graded) -> Compared:
     scores = {judged.metric.name: judged.score for judged in entry.judged if not judged.metric.needs_judge}
-    return _Compared(entry.item.id, scores, entry.answer.text)
+    return Compared(entry.item.id, scores, entry.answer.text, entry.answer.status)
 
 
 def alone_samples(entry: Graded) -> list[dict[str, object]]:

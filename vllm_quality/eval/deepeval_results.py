@@ -1,6 +1,6 @@
 """From measured answers to the suite's metrics, samples and whether to trust them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -8,7 +8,7 @@ from vllm_quality.eval.answers import Answer
 from vllm_quality.eval.deepeval_measure import Judged
 from vllm_quality.eval.items import Item
 from vllm_quality.eval.metric_registry import MetricClass
-from vllm_quality.eval.result import count_metrics, find_problem, hash_of
+from vllm_quality.eval.result import count_metrics, find_problem, hash_of, overlap_name
 from vllm_quality.eval.signals import Signal, signal_metrics
 from vllm_quality.eval.standard_errors import mean_stderr
 
@@ -35,23 +35,43 @@ def collect_metrics(metrics: Sequence[MetricClass], graded: Sequence[Graded]) ->
 
     Items that share their passages are one cluster of the standard error.
     """
-    found: dict[str, float] = {}
+    found = _means(metrics, graded)
     for metric in metrics:
-        own = [(judged, entry.passage) for entry in graded for judged in entry.judged if judged.metric is metric]
-        if not own:
-            continue
-        scores = [(judged.score, passage) for judged, passage in own if judged.score is not None]
-        passes = [(float(judged.passed), passage) for judged, passage in own if judged.passed is not None]
-        found |= _mean(f"{metric.name}_score", scores)
-        if not metric.yes_no:
-            found |= _mean(f"{metric.name}_pass_ratio", passes)
-        found[f"{STEP}/{metric.name}_scored_count"] = float(len(scores))
+        own = [judged for entry in graded for judged in entry.judged if judged.metric is metric]
+        if own:
+            found[f"{STEP}/{metric.name}_scored_count"] = float(sum(judged.score is not None for judged in own))
     signals = signal_metrics(STEP, [_signal(entry.answer) for entry in graded if entry.answer.status != "infra_error"])
     # The judge's failures are those of judgements; an item counts here with the fate of its answer.
     counts = count_metrics(STEP, [entry.answer.status for entry in graded])
     errors = sum(judged.failed for entry in graded for judged in entry.judged)
     counts[f"{STEP}/not_reached_count"] = float(sum(not entry.answer.reached for entry in graded))
     return found | signals | counts | {f"{STEP}/judge_errors_count": float(errors)}
+
+
+def overlap_metrics(
+    metrics: Sequence[MetricClass], graded: Sequence[Graded], overlapping: Collection[str]
+) -> dict[str, float]:
+    """The means once more without the items that another data set holds, and how many those are; nothing without any.
+
+    overlapping  ids of such items
+    """
+    left = [entry for entry in graded if entry.item.id not in overlapping]
+    if len(left) == len(graded):
+        return {}
+    means = {overlap_name(path): value for path, value in _means(metrics, left).items()}
+    return {**means, f"{STEP}/overlap_count": float(len(graded) - len(left))}
+
+
+def _means(metrics: Sequence[MetricClass], graded: Sequence[Graded]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for metric in metrics:
+        own = [(judged, entry.passage) for entry in graded for judged in entry.judged if judged.metric is metric]
+        scores = [(judged.score, passage) for judged, passage in own if judged.score is not None]
+        passes = [(float(judged.passed), passage) for judged, passage in own if judged.passed is not None]
+        found |= _mean(f"{metric.name}_score", scores)
+        if not metric.yes_no:
+            found |= _mean(f"{metric.name}_pass_ratio", passes)
+    return found
 
 
 def _mean(name: str, values: Sequence[tuple[float, str]]) -> dict[str, float]:
@@ -104,9 +124,18 @@ def sample_rows(entry: Graded) -> list[dict[str, object]]:
             "prompt_tokens": entry.answer.prompt_tokens,
             "output_tokens": entry.answer.output_tokens,
             "judge": judged.judge,
+            "cluster": entry.passage[:16] if entry.item.context else "",
+            "slices": slices_of(entry.item),
         }
         for judged in entry.judged
     ]
+
+
+def slices_of(item: Item) -> list[str]:
+    """The parts of the suite that an item belongs to: its data set, its language, and its category where it has one."""
+    category = item.metadata.get("category")
+    named = [f"category={category}"] if isinstance(category, str) and category else []
+    return [f"dataset={item.dataset}", f"language={item.language}", *named]
 
 
 def text_row(entry: Graded) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from vllm_quality.errors import UserError
@@ -27,6 +28,14 @@ def prepare_lm_eval(work_folder: Path | None) -> None:
     own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
     if work_folder is not None and not own.is_dir():
         os.environ.setdefault("HF_HOME", str(_made(work_folder / "huggingface")))
+
+
+def keep_templates() -> None:
+    """Have lm-eval compile each of its templates once; it would do so for every item, which takes most of its own time."""
+    from lm_eval import utils
+
+    if not hasattr(utils.env.from_string, "cache_info"):
+        utils.env.from_string = lru_cache(maxsize=1024)(utils.env.from_string)
 
 
 def prepare_deepeval(work_folder: Path) -> None:

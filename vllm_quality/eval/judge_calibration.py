@@ -10,8 +10,9 @@ from pydantic import BaseModel
 
 from vllm_quality.errors import UserError
 from vllm_quality.eval.agreement import Estimate, cohen_kappa, correlation, estimate, mean
-from vllm_quality.eval.canary_run import JudgedLabel, judge_labelled
+from vllm_quality.eval.canary_run import JudgedLabel
 from vllm_quality.eval.client import RetryPolicy, in_order, run_async
+from vllm_quality.eval.deepeval_canary import judge_labelled
 from vllm_quality.eval.deepeval_judge import make_deepeval_judge
 from vllm_quality.eval.environment import prepare_deepeval
 from vllm_quality.eval.judge import Judge, JudgeError, JudgeSettings
@@ -122,11 +123,11 @@ def calibrate(
             return grades, await in_order(pairs, lambda pair: _choose(asked, *pair), workers=concurrency)
 
     grades, choices = run_async(run)
-    scored = [grade for grade in grades if grade.judged.score is not None]
-    failed = [grade for grade in grades if grade.judged.score is None]
+    scored = [grade for grade in grades if grade.score is not None]
+    failed = [grade for grade in grades if grade.score is None]
     if len(failed) > _MOST_ERRORS * len(grades):
         raise CalibrationError(
-            f"The judge {judge.model!r} failed at {len(failed)} of {len(grades)} answers ({failed[0].judged.error}); "
+            f"The judge {judge.model!r} failed at {len(failed)} of {len(grades)} answers ({failed[0].error}); "
             "take a judge that keeps to its JSON."
         )
     spoken = sorted({grade.labelled.language for grade in scored})
@@ -145,7 +146,7 @@ def calibrate(
 
 
 def _agreement(scored: Sequence[JudgedLabel]) -> Agreement:
-    pairs = [(grade.labelled.right, bool(grade.judged.passed)) for grade in scored]
+    pairs = [(grade.labelled.right, bool(grade.passed)) for grade in scored]
     return Agreement(
         answers=len(scored),
         accuracy=estimate(lambda drawn: mean([left == right for left, right in drawn]), pairs, _questions(scored)),
@@ -155,7 +156,7 @@ def _agreement(scored: Sequence[JudgedLabel]) -> Agreement:
 
 
 def _error(grade: JudgedLabel) -> float:
-    return float(grade.judged.score or 0) - grade.labelled.label
+    return float(grade.score or 0) - grade.labelled.label
 
 
 def _errors_and_lengths(scored: Sequence[JudgedLabel]) -> list[tuple[float, float]]:

@@ -13,7 +13,7 @@ from vllm_quality.eval.items import Item
 from vllm_quality.eval.result import hash_of
 
 PACKAGED_LABELS = Path(str(files("vllm_quality"))) / "eval" / "labelled_answers.jsonl"
-SUITE = "judge_canary"
+SUITE = "judge_canary"  # begins the suites of all canaries, each of which asks the judge in a way of its own
 _NO_PASSAGES = "(none given)"  # deepeval refuses to judge with passages where there are none
 
 

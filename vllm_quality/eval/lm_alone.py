@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, Protocol
 
-from vllm_quality.eval.answers import Asking
+from vllm_quality.eval.answers import Asking, Status
 from vllm_quality.eval.lm_endpoint import Log, make_lm
 from vllm_quality.eval.lm_samples import Outcome, ScoringGuard, key_of, read_outcomes
 from vllm_quality.eval.result import in_short
@@ -88,7 +88,7 @@ def alone_rows(suite: str, outcomes: Sequence[Outcome]) -> list[dict[str, object
 
 
 class Scored(Protocol):
-    """What a comparison needs of an item."""
+    """What a comparison needs of an item; a score is None where there is none."""
 
     @property
     def item_hash(self) -> str: ...
@@ -96,21 +96,35 @@ class Scored(Protocol):
     def scores(self) -> Mapping[str, float | None]: ...
     @property
     def answer(self) -> str: ...
+    @property
+    def status(self) -> Status: ...
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An item for a comparison, where its own type has other names."""
+
+    item_hash: str
+    scores: Mapping[str, float | None]
+    answer: str
+    status: Status
 
 
 def load_metrics(step: str, together: Sequence[Scored], alone: Sequence[Scored]) -> dict[str, float]:
     """How the answers under load differ from those alone: mean score difference (negative: worse under load) with its
-    standard error, share of equal answers, and the number of items that could be compared."""
+    standard error, share of equal answers, and the number of items that were answered both times."""
     loaded = {outcome.item_hash: outcome for outcome in together}
     deltas, same = [], []
     for outcome in alone:
         other = loaded[outcome.item_hash]
+        if "infra_error" in (outcome.status, other.status):
+            continue
+        same.append(float(outcome.answer == other.answer))
         pairs = [(other.scores.get(name), score) for name, score in outcome.scores.items()]
         known = [before - score for before, score in pairs if before is not None and score is not None]
         if known:
             deltas.append(fmean(known))
-            same.append(float(outcome.answer == other.answer))
-    metrics = {f"{step}/load_items_count": float(len(deltas))}
+    metrics = {f"{step}/load_items_count": float(len(same))}
     for name, values in (("load_delta_score", deltas), ("load_same_ratio", same)):
         if values:
             metrics[f"{step}/{name}"] = fmean(values)

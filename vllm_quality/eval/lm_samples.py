@@ -8,6 +8,7 @@ from typing import Any
 from vllm_quality.eval.answers import Answer, Status
 from vllm_quality.eval.lm_endpoint import Log
 from vllm_quality.eval.lm_metrics import as_number, metric_name
+from vllm_quality.eval.lm_stderrs import cluster_field
 from vllm_quality.eval.result import hash_of, in_short
 from vllm_quality.eval.signals import Signal
 
@@ -16,6 +17,7 @@ from vllm_quality.eval.signals import Signal
 class Outcome:
     """One item of one task: how its requests went and what it scored.
 
+    passage  hash of the passage that it shares with others; "" where it stands alone
     scores   metric name -> score; None where there is none
     signal   what its answer shows, right or wrong
     reached  False where the suite's time was over first
@@ -23,6 +25,7 @@ class Outcome:
 
     task: str
     item_hash: str
+    passage: str
     prompt_hash: str
     target_hash: str
     status: Status
@@ -51,6 +54,8 @@ class Outcome:
                 "prompt_tokens": self.prompt_tokens,
                 "output_tokens": self.output_tokens,
                 "judge": None,
+                "cluster": self.passage,
+                "slices": [] if self.task == suite else [f"task={self.task}"],
             }
 
     def text_row(self, suite: str) -> dict[str, object]:
@@ -93,6 +98,11 @@ class ScoringGuard:
         except Exception as error:  # a task's scoring is code of its own, and one odd answer must not end the suite
             self.errors[key_of(doc)] = f"the task's scoring failed ({in_short(error)})"
             return {}
+
+
+def item_hash(task: str, doc_hash: str) -> str:
+    """How an item of a task is called in the samples. `doc_hash`: lm-eval's own hash of the document."""
+    return hash_of([task, doc_hash])
 
 
 def key_of(doc: object) -> str:
@@ -164,7 +174,8 @@ def _outcome(
     }
     return Outcome(
         task=task.task_name,
-        item_hash=hash_of([task.task_name, first["doc_hash"]]),
+        item_hash=item_hash(task.task_name, first["doc_hash"]),
+        passage=_passage(task, first["doc"]),
         prompt_hash=first["prompt_hash"],
         target_hash=first["target_hash"],
         status=status,
@@ -179,6 +190,12 @@ def _outcome(
         signal=Signal() if status == "infra_error" else _signal(task, first, answers),
         reached=all(answer.reached for answer in answers),
     )
+
+
+def _passage(task: Any, doc: Any) -> str:
+    field = cluster_field(task, None, [doc])
+    shared = doc.get(field) if field else None
+    return hash_of(shared)[:16] if shared else ""
 
 
 def _signal(task: Any, sample: Mapping[str, Any], answers: Sequence[Answer]) -> Signal:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +9,14 @@ from vllm_quality.errors import UserError
 from vllm_quality.eval.answers import SEED, Asking, Progress
 from vllm_quality.eval.client import RetryPolicy
 from vllm_quality.eval.dataset_source import Source
-from vllm_quality.eval.environment import prepare_lm_eval
-from vllm_quality.eval.lm_alone import TaskRun, alone_rows, alone_suite, ask_alone, load_metrics
-from vllm_quality.eval.lm_comparable import conditions_hash
+from vllm_quality.eval.environment import keep_templates, prepare_lm_eval
+from vllm_quality.eval.lm_alone import TaskRun, ask_alone
 from vllm_quality.eval.lm_endpoint import Log, make_lm
-from vllm_quality.eval.lm_metrics import collect_metrics
+from vllm_quality.eval.lm_overlap import Overlap, no_overlap
+from vllm_quality.eval.lm_result import Measured, suite_result
 from vllm_quality.eval.lm_samples import Outcome, ScoringGuard, key_of, read_outcomes, requests_of
 from vllm_quality.eval.lm_stderrs import with_stderrs
-from vllm_quality.eval.result import (
-    SuiteResult,
-    count_metrics,
-    find_problem,
-    in_short,
-    not_judged,
-    samples_frame,
-    texts_frame,
-)
-from vllm_quality.eval.signals import signal_metrics
+from vllm_quality.eval.result import SuiteResult, in_short
 from vllm_quality.eval.stopwatch import Stopwatch
 from vllm_quality.eval.suites import Mode, Suite
 from vllm_quality.eval.task_loader import LoadedTasks, load_tasks
@@ -48,6 +38,7 @@ def run_suite(
     timeout_s: float,
     work_folder: Path | None = None,
     data: Source | None = None,
+    overlap: Overlap = no_overlap,
     retry: RetryPolicy | None = None,
     on_progress: Progress | None = None,
 ) -> SuiteResult:
@@ -55,6 +46,7 @@ def run_suite(
 
     work_folder   where downloaded data sets are kept
     data          where data sets come from; None is the Hugging Face hub
+    overlap       which of a task's items another data set holds as well
     on_progress   called with the requests done and the requests in all
     Raises `TaskError`, `SuiteError` and `EndpointError` before anything is measured; later failures become statuses, and
     so does what the suite's time limit leaves unasked.
@@ -65,12 +57,20 @@ def run_suite(
         loaded = load_tasks(suite, data, work_folder=work_folder)
     how = _how(suite, loaded, endpoint)
     _check_cluster(suite, loaded)
-    chosen = {name: choose(task, suite.limit_for(profile)) for name, task in loaded.tasks.items()}
-    log, limit_s = Log(watch), suite.time_limit_for(profile)
-    guards = {name: ScoringGuard(task, log) for name, task in loaded.tasks.items()}
+    limit_s = suite.time_limit_for(profile)
     asking = Asking(
         endpoint, api_key, concurrency, timeout_s, retry or RetryPolicy(), on_progress, time.monotonic() + limit_s
     )
+    return suite_result(_measure(suite, loaded, asking, watch, profile, how), limit_s, overlap)
+
+
+def _measure(
+    suite: Suite, loaded: LoadedTasks, asking: Asking, watch: Stopwatch, profile: Profile, how: Mode
+) -> Measured:
+    """The suite's items asked and scored, and a few of them asked once more alone."""
+    chosen = {name: choose(task, suite.limit_for(profile)) for name, task in loaded.tasks.items()}
+    log = Log(watch)
+    guards = {name: ScoringGuard(task, log) for name, task in loaded.tasks.items()}
     with watch.part("scoring"):
         found = _evaluate(suite, loaded, asking, log, chosen, chat=how == "chat")
         results = with_stderrs(loaded, found["results"], found["samples"], suite.cluster)
@@ -81,46 +81,10 @@ def run_suite(
     outcomes = [o for run in runs for o in read_outcomes(run.task, run.samples, run.requests, log, run.guard.errors)]
     alone: list[Outcome] = []
     alone_error: str | None = None
-    if concurrency > 1 and how != "loglikelihood" and log.gave_up is None:
+    if asking.concurrency > 1 and how != "loglikelihood" and log.gave_up is None:
         with watch.part("asking alone"):
             alone, alone_error = _alone(runs, asking, suite.probe_for(profile), chat=how == "chat")
-    metrics = (
-        collect_metrics(suite.step, loaded, results)
-        | count_metrics(suite.step, [outcome.status for outcome in outcomes])
-        | {f"{suite.step}/not_reached_count": float(sum(not outcome.reached for outcome in outcomes))}
-        | signal_metrics(suite.step, [outcome.signal for outcome in outcomes])
-        | (load_metrics(suite.step, outcomes, alone) if alone else {})
-    )
-    rows = [row for outcome in outcomes for row in outcome.sample_rows(suite.name)]
-    return SuiteResult(
-        step=suite.step,
-        metrics=metrics,
-        samples=samples_frame([*rows, *alone_rows(suite.name, alone)]),
-        texts=texts_frame(
-            [outcome.text_row(suite.name) for outcome in outcomes]
-            + [outcome.text_row(alone_suite(suite.name)) for outcome in alone]
-        ),
-        comparable=conditions_hash(suite, loaded, found, outcomes, how=how, concurrency=concurrency),
-        problem=_problem(outcomes, log.gave_up, limit_s),
-        details={
-            "task": suite.task,
-            "mode": how,
-            "profile": profile,
-            "versions": {name: str(number) for name, number in found["versions"].items()},
-            "num_fewshot": dict(found["n-shot"]),
-            "lm_eval": version("lm_eval"),
-            "data": dict(loaded.data),
-            "null_contents": sum(outcome.error == "the answer's content is null" for outcome in outcomes),
-            "shortened_prompts": log.shortened,
-            "not_reached": sum(not outcome.reached for outcome in outcomes),
-            "time_limit_s": limit_s,
-            "asked_alone": alone_error or len(alone),
-            "not judged": not_judged(metrics),
-            "seconds": watch.seconds(),
-            "slowest": watch.slowest(),
-            "duration_s": round(watch.total(), 3),
-        },
-    )
+    return Measured(suite, profile, how, asking.concurrency, loaded, found, results, outcomes, alone, alone_error, log)
 
 
 def _alone(runs: Sequence[TaskRun], asking: Asking, count: int, *, chat: bool) -> tuple[list[Outcome], str | None]:
@@ -129,20 +93,6 @@ def _alone(runs: Sequence[TaskRun], asking: Asking, count: int, *, chat: bool) -
         return ask_alone(runs, asking, count, chat=chat), None
     except Exception as error:  # filters are the task's own code, too
         return [], str(error) if isinstance(error, UserError) else in_short(error)
-
-
-def _problem(outcomes: Sequence[Outcome], gave_up: str | None, limit_s: float) -> str | None:
-    """Why the scores must not be compared, in one sentence; None when they can be."""
-    statuses = [outcome.status for outcome in outcomes]
-    late = sum(not outcome.reached for outcome in outcomes)
-    without = [o for o in outcomes if o.reached and o.status in ("infra_error", "judge_error")]
-    example = next((outcome.error for outcome in without if outcome.error), None)
-    if late > len(without) and find_problem(statuses, None, None):
-        return (
-            f"{late} of {len(outcomes)} items were not reached within the {limit_s:g} s that this suite may take; raise "
-            "its time_limit_s, or its limit of items must be lower."
-        )
-    return find_problem(statuses, gave_up, example)
 
 
 def _check_cluster(suite: Suite, loaded: LoadedTasks) -> None:
@@ -201,6 +151,7 @@ def _evaluate(
     # Not `simple_evaluate`: it starts git to describe the folder that it happens to run in.
     from lm_eval import evaluate
 
+    keep_templates()
     for task in loaded.tasks.values():
         _set_examples(task, suite.num_fewshot)
     try:

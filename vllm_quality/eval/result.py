@@ -10,10 +10,11 @@ from typing import Any
 import polars as pl
 
 from vllm_quality.results.rows import SAMPLE_SCHEMA
-from vllm_quality.verdict.metrics import definition_of
+from vllm_quality.verdict.metrics import WITHOUT_OVERLAP, definition_of
 
 # More items than this without a score, and the rest is no fair picture of the release.
 MOST_UNSCORED = 0.02
+EVERY = "every_criterion"  # an item as a whole
 
 TEXT_SCHEMA: dict[str, pl.DataType] = {
     "suite": pl.String(),
@@ -87,6 +88,12 @@ def find_problem(statuses: Sequence[str], gave_up: str | None, example: str | No
         return None
     because = gave_up or (f"such as: {example}" if example else "")
     return f"{unscored} of {len(statuses)} items have no score{f' ({because})' if because else ''}."
+
+
+def overlap_name(metric: str) -> str:
+    """A metric's name for the items that no other data set holds; a standard error stays one."""
+    base, stderr = (metric.removesuffix("_stderr"), "_stderr") if metric.endswith("_stderr") else (metric, "")
+    return f"{base}{WITHOUT_OVERLAP}{stderr}"
 
 
 def not_judged(metrics: Mapping[str, float]) -> list[str]:

@@ -40,7 +40,28 @@ def _per_profile(limit: object) -> object:
     return limit if isinstance(limit, dict) else dict.fromkeys(get_args(Profile), limit)
 
 
-class Suite(BaseModel):
+class Bounds(BaseModel):
+    """What bounds the work of a suite or an eval; each one value, or one for each profile.
+
+    concurrency_probe  generated items that are asked once more alone, to see what load changes; 0 is none
+    time_limit_s       seconds that the questions may take; what is not reached by then has no score
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    concurrency_probe: Annotated[dict[Profile, Annotated[int, Field(ge=0)]], BeforeValidator(_per_profile)] = Field(
+        default_factory=dict
+    )
+    time_limit_s: Annotated[
+        dict[Profile, Annotated[float, Field(gt=0, allow_inf_nan=False)]], BeforeValidator(_per_profile)
+    ] = Field(default_factory=dict)
+
+    def time_limit_for(self, profile: Profile) -> float:
+        """Seconds that the questions may take under a profile."""
+        return self.time_limit_s.get(profile, DEFAULT_TIME_LIMITS_S[profile])
+
+
+class Suite(Bounds):
     """One benchmark: a task of lm-eval (or a group of tasks), or one of Evalchemy's own, and how it is asked.
 
     task               name of the task or group; Evalchemy's presets call it `task_name`
@@ -49,8 +70,6 @@ class Suite(BaseModel):
     num_fewshot        examples before the question; the task's own number where it is left out
     mode               "auto" follows the task: loglikelihood where it compares choices, else chat, else completions
     include_path       folder of further task files, relative to the configuration file; `tasks` beside it where left out
-    concurrency_probe  generated items of the suite that are asked once more alone, to see what load changes; 0 is none
-    time_limit_s       seconds that the questions may take; what is not reached by then has no score
     cluster            field of the items that names what several are about (a passage), for the standard errors
     annotator_model    the judge of Evalchemy's benchmarks that need one; the file's own where left out
     preset             instead of a name: path of an Evalchemy preset, whose tasks are taken in with the other settings
@@ -64,12 +83,6 @@ class Suite(BaseModel):
     mode: Mode = "auto"
     include_path: Path | None = None
     runner: Runner = "lm-eval"
-    concurrency_probe: Annotated[dict[Profile, Annotated[int, Field(ge=0)]], BeforeValidator(_per_profile)] = Field(
-        default_factory=dict
-    )
-    time_limit_s: Annotated[
-        dict[Profile, Annotated[float, Field(gt=0, allow_inf_nan=False)]], BeforeValidator(_per_profile)
-    ] = Field(default_factory=dict)
     cluster: str | None = None
     annotator_model: str | None = None
     batch_size: int | str | None = Field(
@@ -98,10 +111,6 @@ class Suite(BaseModel):
     def probe_for(self, profile: Profile) -> int:
         """Items that are asked once more alone under a profile."""
         return self.concurrency_probe.get(profile, DEFAULT_PROBES[profile])
-
-    def time_limit_for(self, profile: Profile) -> float:
-        """Seconds that the suite's questions may take under a profile."""
-        return self.time_limit_s.get(profile, DEFAULT_TIME_LIMITS_S[profile])
 
 
 class SuitesFile(BaseModel):

@@ -10,6 +10,8 @@ from vllm_quality.report.collect import collect_report
 from vllm_quality.report.data import report_key
 from vllm_quality.report.page import render_report
 from vllm_quality.results.resources import ResultsResource, evaluation_id
+from vllm_quality.settings import load_settings
+from vllm_quality.verdict.thresholds import load_thresholds
 
 
 def build_report_asset(steps: Sequence[str], results_asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
@@ -21,7 +23,8 @@ def build_report_asset(steps: Sequence[str], results_asset: dg.AssetsDefinition)
     def release_report(context: dg.AssetExecutionContext, results: ResultsResource) -> dg.MaterializeResult[None]:
         """One self-contained HTML page: the verdict, what it rests on, tables and charts."""
         folder = results.run_folder(evaluation_id(context.instance, context.run))
-        report = collect_report(folder, results.store(), steps)
+        thresholds = load_thresholds(load_settings().config_file("thresholds.yaml"))
+        report = collect_report(folder, results.store(), steps, thresholds)
         key = report_key(context.partition_key, folder.run_id)
         # Create-only: a replay leaves the page that people may already have opened.
         created = folder.objects.put(key, render_report(report).encode(), "text/html; charset=utf-8")

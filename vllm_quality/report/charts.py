@@ -1,12 +1,10 @@
-"""The report's charts, as inline SVG. Each takes plain numbers, bounds what it draws, and says when that is not all."""
+"""A stage's charts, as inline SVG. Each takes plain numbers, bounds what it draws, and says when that is not all."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import median
 
 from vllm_quality.report.svg import Axis, Plot, Point
-from vllm_quality.report.units import Scale
 
 _MOST_DOTS = 1500
 _SLOWEST_KEPT = 150
@@ -99,76 +97,3 @@ def _steps(ordered: Sequence[float]) -> list[tuple[float, float]]:
     count = len(ordered)
     wanted = {round(share / 150 * (count - 1)) for share in range(151)} | set(range(max(0, count - 50), count))
     return [(ordered[index], (index + 1) / count) for index in sorted(wanted)]
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One score between 0 and 1 beside its baseline."""
-
-    name: str
-    value: float
-    stderr: float | None
-    baseline: float | None
-    worse: bool
-
-
-def score_bars(bars: Sequence[Bar], label: str) -> str:
-    """A bar per score, a whisker of one standard error to both sides, and a mark at the baseline."""
-    left, row = 260, 26
-    plot = Plot(1000, 40 + row * len(bars), label)
-    x = Axis(0, 1, left, 930)
-    for value in x.ticks(5):
-        plot.line((x.at(value), 22), (x.at(value), 26 + row * len(bars)), "grid")
-        plot.text(x.at(value), 14, _percent(value), "tick", "middle")
-    for index, bar in enumerate(bars):
-        top = 28 + index * row
-        plot.text(left - 10, top + 14, _short(bar.name, 38), "name", "end")
-        plot.bar(left, top + 3, x.at(bar.value) - left, 14, "bar bad-fill" if bar.worse else "bar")
-        if bar.stderr:
-            ends = (x.at(bar.value - bar.stderr), x.at(bar.value + bar.stderr))
-            plot.line((ends[0], top + 10), (ends[1], top + 10), "whisker")
-        if bar.baseline is not None:
-            plot.line((x.at(bar.baseline), top - 1), (x.at(bar.baseline), top + 21), "baseline")
-        plot.text(940, top + 14, f"{bar.value * 100:.1f} %", "tick")
-    return plot.render()
-
-
-@dataclass(frozen=True)
-class Past:
-    """One release in a metric's history; `alike` when it was measured under the same conditions as this one."""
-
-    tag: str
-    value: float
-    alike: bool
-
-
-def history_line(
-    title: str, place: str, past: Sequence[Past], now: Past, scale: Scale, limit_at: float | None, worse: bool
-) -> str:
-    """A metric over the last releases, oldest first; this release last, in the colour of its finding.
-
-    Filled dots were measured under the same conditions, hollow ones were not. The dashed line is where worse begins.
-    """
-    plot = Plot(250, 150, f"{title}, {place}: {scale.text(now.value)} now")
-    everything = [*past, now]
-    values = [point.value for point in everything] + ([limit_at] if limit_at is not None else [])
-    low, high = min(values), max(values)
-    room = (high - low) * 0.15 or abs(high) * 0.1 or 1.0
-    y = Axis(low - room, high + room, 122, 42)
-    x = Axis(0, max(1, len(everything) - 1), 12, 238)
-    plot.text(2, 13, _short(title, 36), "name")
-    plot.text(2, 29, _short(place, 40), "tick")
-    if limit_at is not None:
-        plot.line((4, y.at(limit_at)), (246, y.at(limit_at)), "limit")
-    places = [(x.at(index), y.at(point.value)) for index, point in enumerate(everything)]
-    plot.path(places, "history")
-    for spot, point in zip(places[:-1], past, strict=True):
-        plot.circle(spot, 3.5, "past" if point.alike else "past other", f"{point.tag}: {scale.text(point.value)}")
-    plot.circle(places[-1], 5, "now bad-fill" if worse else "now", f"{now.tag}: {scale.text(now.value)}")
-    plot.text(248, 146, scale.text(now.value), "value bad-text" if worse else "value", "end")
-    plot.text(2, 146, _short(f"since {past[0].tag}", 26) if past else "no earlier run", "tick")
-    return plot.render()
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

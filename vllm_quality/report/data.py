@@ -9,6 +9,7 @@ import polars as pl
 from vllm_quality.results.measurement import Measurement
 from vllm_quality.results.rows import PastRun
 from vllm_quality.serving.target import Target
+from vllm_quality.verdict.thresholds import Thresholds
 from vllm_quality.verdict.types import Verdict
 
 
@@ -17,10 +18,13 @@ class ReportData:
     """One evaluated release. Text in it is not trusted: models wrote some of it.
 
     measurements  in the order in which they are shown
-    history       earlier runs, newest first; those that the verdict compared with, and others for the picture
+    history       runs of earlier releases, newest first; those that the verdict compared with, and others for the picture
     requests      step -> frame of the `requests` table's columns
     samples       step -> frame of the `samples` table's columns
-    texts         step -> frame of item_hash, prompt, answer, expected, error: an item a row, any of them may be null
+    texts         step -> frame of suite, item_hash, prompt, answer, expected, reason, error: an item a row; texts may be null
+    earlier_texts the same of the newest run that the verdict compared with, as far as it kept them
+    tapes         step -> SHA-256 of the requests that were sent
+    thresholds    those in force; None when they are not known
     item_counts   data set -> items in the snapshot
     links         label -> http(s) address or path, for the reader to follow
     warnings      whatever else the reader must know, a sentence each
@@ -34,6 +38,9 @@ class ReportData:
     requests: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     samples: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     texts: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    earlier_texts: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    tapes: Mapping[str, str] = field(default_factory=dict)
+    thresholds: Thresholds | None = None
     snapshot_hash: str | None = None
     item_counts: Mapping[str, int] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)

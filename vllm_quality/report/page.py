@@ -2,22 +2,58 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from vllm_quality.eval.deepeval_measure import NO_JUDGE
+from vllm_quality.eval.labelled import SUITE as CANARY
 from vllm_quality.report.answers import worst_answers
+from vllm_quality.report.comparison import comparisons
+from vllm_quality.report.curves import ladders
 from vllm_quality.report.data import ReportData
-from vllm_quality.report.figures import history_charts, quality_chart, stage_charts
-from vllm_quality.report.tables import every_figure, quality_rows, stage_tables, untold_reasons, worse_rows
+from vllm_quality.report.figures import stage_charts
+from vllm_quality.report.flips import flipped_items
+from vllm_quality.report.history import history
+from vllm_quality.report.method import method
+from vllm_quality.report.tables import every_figure, quality_rows, stage_tables, untold_reasons
 from vllm_quality.report.units import human_duration, human_time, short_hash, verdict_words
-from vllm_quality.verdict.types import Finding
+from vllm_quality.report.words import paragraph, tally
+from vllm_quality.verdict.types import UNTOLD, Finding
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 MAX_BYTES = 1_000_000
 
-_BADGES = {"pass": "Not worse", "worse": "Worse", "no_baseline": "No baseline", "invalid": "Cannot tell"}
+_BADGES = {
+    "pass": "Not worse",
+    "better": "Better",
+    "worse": "Worse",
+    "underpowered": "Cannot tell",
+    "not_comparable": "Cannot tell",
+    "no_baseline": "No baseline",
+    "invalid": "Cannot tell",
+}
 _MOST_DETAILS = 60
+_ROWS_IN_VIEW = 20
+_SLICES_IN_VIEW = 10
+# anchor, title, and what there must be for the section to be there
+_SECTIONS: tuple[tuple[str, str, str | None], ...] = (
+    ("compared", "What was compared", None),
+    ("slices", "Parts of suites", "slices"),
+    ("flips", "Answers that got worse", "flips"),
+    ("curves", "Throughput and latency", "ladders"),
+    ("history", "The last releases", "history"),
+    ("evaluated", "What was evaluated", None),
+    ("scores", "Scores", None),
+    ("speed", "Speed", None),
+    ("answers", "Lowest scores", "has_samples"),
+    ("method", "How this was decided", None),
+    ("terms", "How to read this", None),
+    ("figures", "Every figure", None),
+)
 _MOST_FIGURES = 3000
 
 
@@ -33,7 +69,7 @@ def render_report(report: ReportData) -> str:
     page = _render(report)
     if len(page.encode()) > MAX_BYTES:
         said = [*report.warnings, "The answers' texts are left out here to keep this page under 1 MB."]
-        report = replace(report, texts={}, warnings=said)
+        report = replace(report, texts={}, earlier_texts={}, warnings=said)
         page = _render(report)
     if len(page.encode()) > MAX_BYTES:
         said = [*report.warnings, "Pictures of the requests are left out here to keep this page under 1 MB."]
@@ -43,7 +79,13 @@ def render_report(report: ReportData) -> str:
 
 
 def _render(report: ReportData) -> str:
+    return _environment().get_template("report.html.j2").render(_view(report))
+
+
+@cache
+def _environment() -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(
         loader=PackageLoader("vllm_quality.report"),
@@ -52,43 +94,54 @@ def _render(report: ReportData) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2").render(_view(report))
+    environment.filters["svg"] = Markup  # the charts escape their text where it is drawn
+    return environment
 
 
 def _view(report: ReportData) -> dict[str, Any]:
-    from markupsafe import Markup
-
     findings = {finding.metric: finding for finding in report.verdict.findings}
     quality = [m for m in report.measurements if m.step.startswith("eval/")]
     speed = [m for m in report.measurements if m.step.startswith("load/")]
-    bars = quality_chart(quality, findings)
-    return {
+    against = _compared_with(report)
+    flips = flipped_items(report.verdict, report.samples, report.texts, report.earlier_texts)
+    view = {
         "tag": report.target.model_tag,
+        "target": report.target,
         "status": report.verdict.status,
         "badge": _BADGES[report.verdict.status],
         "words": verdict_words(report.verdict),
         "summary": report.verdict.summary,
-        "compared_with": _compared_with(report),
+        "paragraph": paragraph(report.verdict, against).replace(" %", "\N{NO-BREAK SPACE}%"),
+        "tally": tally(report.verdict),
+        "compared_with": against,
         "warnings": _warnings(report),
-        "worse": worse_rows(report.verdict),
         "judged": len(report.verdict.findings),
-        "told": sum(finding.status in ("ok", "worse") for finding in report.verdict.findings),
+        "told": sum(finding.status not in UNTOLD for finding in report.verdict.findings),
+        "comparisons": comparisons(report.verdict.findings, _ROWS_IN_VIEW),
+        "slices": comparisons(report.verdict.slices, _SLICES_IN_VIEW),
         "untold": untold_reasons(report.verdict),
+        "flips": flips,
+        "ladders": ladders(report),
+        "history": history(report),
         "facts": _facts(report),
         "item_counts": report.item_counts,
         "quality": [row for m in quality for row in quality_rows(m, findings, report.samples.get(m.step))],
-        # The charts' text is escaped where it is drawn.
-        "quality_chart": Markup(bars) if bars else None,  # noqa: S704
         "speed": [_scenario(report, m.step, findings) for m in speed],
-        "histories": [Markup(chart) for chart in history_charts(report)],  # noqa: S704
-        "answers": worst_answers(report.samples, report.texts),
+        "answers": worst_answers(report.samples, report.texts, {(flip.suite, flip.item) for flip in flips}),
         "has_samples": bool(report.samples),
+        "method": method(report),
         "figures": every_figure(report.measurements, findings)[:_MOST_FIGURES],
         "details": [(m.step, m.problem, _flat(m.details)) for m in report.measurements if m.details],
         "links": [(label, url, url.startswith(("https://", "http://"))) for label, url in report.links.items()],
         "run_id": report.target.run_id,
         "finished": human_time(report.finished_at),
     }
+    return view | {"sections": _sections(view)}
+
+
+def _sections(view: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The sections that this page has: (anchor, title)."""
+    return [(anchor, title) for anchor, title, key in _SECTIONS if key is None or view[key]]
 
 
 def _compared_with(report: ReportData) -> list[str]:
@@ -103,7 +156,8 @@ def _warnings(report: ReportData) -> list[str]:
 
 
 def _not_judged(step: str, samples: pl.DataFrame) -> Iterator[str]:
-    missing = samples.filter(pl.col("status") == "judge_error")
+    # The canary's answers are not the release's.
+    missing = samples.filter((pl.col("status") == "judge_error") & ~pl.col("suite").str.starts_with(CANARY))
     without_judge = missing.filter(pl.col("judge") == NO_JUDGE)
     if without_judge.height:
         metrics = ", ".join(sorted(without_judge["metric"].unique()))
@@ -143,16 +197,11 @@ def _items(counts: Mapping[str, int]) -> str:
 
 
 def _scenario(report: ReportData, step: str, findings: Mapping[str, Finding]) -> dict[str, Any]:
-    from markupsafe import Markup
-
     measurement = next(m for m in report.measurements if m.step == step)
     frame = report.requests.get(step)
     charts = {}
     if frame is not None and not frame.is_empty():
-        charts = {
-            chart.stage: (Markup(chart.over_time), Markup(chart.distribution))  # noqa: S704
-            for chart in stage_charts(frame)
-        }
+        charts = {chart.stage: (chart.over_time, chart.distribution) for chart in stage_charts(frame)}
     return {
         "name": step.partition("/")[2],
         "problem": measurement.problem,

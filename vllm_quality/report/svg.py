@@ -51,7 +51,7 @@ def nice_step(rough: float) -> float:
 
 @dataclass
 class Plot:
-    """A drawing under construction. `label` is what a screen reader says."""
+    """A drawing under construction. `label` is what a screen reader says; "" for one that words beside it replace."""
 
     width: int
     height: int
@@ -82,10 +82,18 @@ class Plot:
 
     def circle(self, centre: Point, radius: float, css: str, title: str) -> None:
         """A dot that tells more under the pointer."""
-        self.parts.append(
-            f'<circle cx="{centre[0]:.1f}" cy="{centre[1]:.1f}" r="{radius:g}" class="{css}">'
-            f"<title>{escape(title)}</title></circle>"
-        )
+        at = f'cx="{centre[0]:.1f}" cy="{centre[1]:.1f}" r="{radius:g}" class="{css}"'
+        self.parts.append(f"<circle {at}>{_title(title)}</circle>")
+
+    def polygon(self, corners: Sequence[Point], css: str, title: str = "") -> None:
+        """A filled shape."""
+        drawn = "L".join(f"{x:.1f} {y:.1f}" for x, y in corners)
+        self.parts.append(f'<path d="M{drawn}Z" class="{css}">{_title(title)}</path>')
+
+    def diamond(self, centre: Point, radius: float, css: str, title: str = "") -> None:
+        """A square on its corner."""
+        x, y = centre
+        self.polygon([(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)], css, title)
 
     def bar(self, x: float, y: float, width: float, height: float, css: str) -> None:
         """A filled rectangle."""
@@ -113,7 +121,12 @@ class Plot:
 
     def render(self) -> str:
         """The finished element."""
+        said = f'role="img" aria-label="{escape(self.label)}"' if self.label else 'aria-hidden="true"'
         return (
-            f'<svg viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(self.label)}" '
+            f'<svg viewBox="0 0 {self.width} {self.height}" {said} '
             f'style="max-width:{self.width}px">{"".join(self.parts)}</svg>'
         )
+
+
+def _title(text: str) -> str:
+    return f"<title>{escape(text)}</title>" if text else ""

@@ -10,6 +10,8 @@ from vllm_quality.report.units import (
     NONE,
     human,
     human_change,
+    human_effect,
+    human_interval,
     human_limit,
     metric_label,
     metric_place,
@@ -17,8 +19,8 @@ from vllm_quality.report.units import (
     scale_for,
 )
 from vllm_quality.results.measurement import Measurement
-from vllm_quality.verdict.metrics import definition_of
-from vllm_quality.verdict.types import Finding, Verdict
+from vllm_quality.verdict.metrics import WITHOUT_OVERLAP, definition_of
+from vllm_quality.verdict.types import UNTOLD, Finding, Verdict
 
 _SAME_SAMPLES = re.compile(r"_(score|pass_ratio)$")
 STATISTICS = ("mean", "p50", "p90", "p95", "p99")
@@ -29,8 +31,11 @@ CLOCKS = {
     "e2e": "E2E, whole request",
 }
 _STATUS_WORDS = {
-    "ok": "fine",
+    "pass": "not worse",
+    "better": "better",
     "worse": "worse",
+    "underpowered": "too few to tell",
+    "not_comparable": "not comparable",
     "no_baseline": "no baseline",
     "invalid": "not trusted",
     "": "not judged",
@@ -39,7 +44,10 @@ _STATUS_WORDS = {
 
 @dataclass(frozen=True)
 class FindingRow:
-    """One metric against its baseline. `status` is a finding's, or "" for a metric that is not judged."""
+    """One metric against its baseline. `status` is a finding's, or "" for a metric that is not judged.
+
+    effect  with its interval; p_adjusted, n and method as in `Finding`; "" where nothing was tested
+    """
 
     metric: str
     title: str
@@ -51,6 +59,10 @@ class FindingRow:
     status: str
     status_words: str
     reason: str
+    effect: str = ""
+    p_adjusted: str = ""
+    n: str = ""
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,19 +113,25 @@ def finding_row(finding: Finding) -> FindingRow:
         status=finding.status,
         status_words=_STATUS_WORDS[finding.status],
         reason=finding.reason,
+        effect=_effect(finding),
+        p_adjusted="" if finding.p_adjusted is None else f"{finding.p_adjusted:.2g}",
+        n="" if finding.n is None else f"{finding.n:,}",
+        method=finding.method,
     )
 
 
-def worse_rows(verdict: Verdict) -> list[FindingRow]:
-    """What is worse, worst first."""
-    return [finding_row(finding) for finding in verdict.worst if finding.status == "worse"]
+def _effect(finding: Finding) -> str:
+    if finding.effect is None:
+        return ""
+    interval = human_interval(finding)
+    return f"{human_effect(finding)} ({interval})" if interval else human_effect(finding)
 
 
 def untold_reasons(verdict: Verdict) -> list[tuple[str, str, list[str]]]:
     """What could not be judged: (status, why, metrics), one entry per reason."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for finding in verdict.worst:
-        if finding.status in ("invalid", "no_baseline"):
+        if finding.status in UNTOLD:
             reasons.setdefault((finding.status, finding.reason), []).append(metric_label(finding.metric))
     return [(_STATUS_WORDS[status], reason, metrics) for (status, reason), metrics in reasons.items()]
 
@@ -121,9 +139,13 @@ def untold_reasons(verdict: Verdict) -> list[tuple[str, str, list[str]]]:
 def quality_rows(
     measurement: Measurement, findings: Mapping[str, Finding], samples: pl.DataFrame | None
 ) -> list[QualityRow]:
-    """The scores of one suite: every metric with a good direction, in the measurement's order."""
-    rows = []
-    for metric, value in measurement.metrics.items():
+    """The scores of one suite: every metric with a good direction, in the measurement's order.
+
+    What a score is without overlap stands under the plain one.
+    """
+    rows, order = [], list(measurement.metrics)
+    for metric in sorted(order, key=lambda name: (order.index(_plain(name, order)), name)):
+        value = measurement.metrics[metric]
         definition = definition_of(metric)
         if definition is None or definition.higher_is_better is None:
             continue
@@ -133,6 +155,12 @@ def quality_rows(
         error = f"± {scale_for(metric, definition.unit, (value,)).text(stderr)}" if stderr is not None else ""
         rows.append(QualityRow(row, error, *_sample_counts(metric, samples)))
     return rows
+
+
+def _plain(metric: str, known: Sequence[str]) -> str:
+    """The score that one without overlap stands beside, where that is known; else the metric itself."""
+    plain = metric.removesuffix(WITHOUT_OVERLAP)
+    return plain if plain in known else metric
 
 
 def every_figure(measurements: Sequence[Measurement], findings: Mapping[str, Finding]) -> list[tuple[FindingRow, str]]:
@@ -154,7 +182,7 @@ def _unjudged(metric: str, value: float) -> FindingRow:
 
 def _sample_counts(metric: str, samples: pl.DataFrame | None) -> tuple[str, ...]:
     """Items, infrastructure errors, not judged, cut off: of the metric's own samples, else of the whole suite's."""
-    if samples is None or samples.is_empty():
+    if samples is None or samples.is_empty() or metric.endswith(WITHOUT_OVERLAP):
         return NONE, NONE, NONE, NONE
     # A judged metric has samples of its scores, and a share that passed which is made of the same ones.
     base = _SAME_SAMPLES.sub("", metric.rpartition("/")[2])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from vllm_quality.verdict.metrics import definition_of
-from vllm_quality.verdict.types import Verdict
+from vllm_quality.verdict.types import Finding, Verdict
 
 NONE = "–"
 _MINUS = "−"
@@ -66,6 +66,52 @@ def human_limit(limit: float | None, higher_is_better: bool) -> str:
     return f"≥ {_MINUS}{limit * 100:g} %" if higher_is_better else f"≤ +{limit * 100:g} %"
 
 
+def human_effect(finding: Finding) -> str:
+    """How far it moved: "−2.4 points" of a score, "+36.0 %" of load; the relative change where nothing was tested."""
+    if finding.effect is None:
+        return human_change(finding.change)
+    return f"{_signed(finding, finding.effect)} {_effect_unit(finding)}".rstrip()
+
+
+def human_interval(finding: Finding) -> str:
+    """The 95 % interval of `human_effect`, in its unit: "−3.1 to −1.7"; "" where there is none."""
+    if finding.low is None or finding.high is None:
+        return ""
+    return f"{_signed(finding, finding.low)} to {_signed(finding, finding.high)}"
+
+
+def human_size(finding: Finding, size: float | None) -> str:
+    """A size in the effect's unit without a sign, such as what matters or the smallest loss that shows: "2 points"."""
+    if size is None or not math.isfinite(size):
+        return NONE
+    if not is_share(finding):
+        return f"{size:.3g}"
+    return f"{size * 100:.2g} {_effect_unit(finding)}" if size < 1 else f"{size * 100:,.0f} {_effect_unit(finding)}"
+
+
+def is_share(finding: Finding) -> bool:
+    """Whether a difference reads in points or per cent; that of a BLEU of 27 or a perplexity of 12 is a plain number."""
+    if finding.area == "performance":
+        return True
+    definition = definition_of(split_slice(finding.metric)[0])
+    is_loss = definition is not None and definition.higher_is_better is False
+    return not is_loss and max(abs(finding.current or 0.0), abs(finding.baseline or 0.0)) <= 1
+
+
+def _effect_unit(finding: Finding) -> str:
+    return "" if not is_share(finding) else "points" if finding.area == "quality" else "%"
+
+
+def _signed(finding: Finding, difference: float) -> str:
+    if not math.isfinite(difference):
+        return "∞" if difference > 0 else f"{_MINUS}∞"
+    if not is_share(finding):
+        return f"{difference:+.3g}".replace("-", _MINUS)
+    hundredths = round(difference * 100, 1)
+    decimals = 0 if abs(hundredths) >= 100 else 1
+    return "0.0" if hundredths == 0 else f"{hundredths:+,.{decimals}f}".replace("-", _MINUS)
+
+
 def human_duration(seconds: float | None) -> str:
     """A span of time a person reads at a glance: "840 ms", "12.4 s", "12 min 3 s", "2 h 5 min"."""
     if seconds is None or not math.isfinite(seconds):
@@ -89,6 +135,17 @@ def short_hash(value: str) -> str:
     return f"{algorithm}{colon}{digits[:12]}"
 
 
+def shortened(text: str, most: int) -> str:
+    """At most so many characters, the last of them "…" where it was longer."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def split_slice(metric: str) -> tuple[str, str]:
+    """A metric's path and its slice: "eval/mmlu/acc[law]" is "eval/mmlu/acc" and "law", which is "" for a whole suite."""
+    path, _, part = metric.partition("[")
+    return path, part.removesuffix("]")
+
+
 def metric_title(metric: str) -> str:
     """What is measured, without where: "time to first token p99", "exact match"."""
     last = metric.rpartition("/")[2]
@@ -106,15 +163,27 @@ def metric_place(metric: str) -> str:
 
 
 def metric_label(metric: str) -> str:
-    """Where and what in one line: "load/baseline/main: time to first token p99"; a whole step, "load/baseline", as it is."""
-    place = metric_place(metric)
-    return f"{place}: {metric_title(metric)}" if place else metric
+    """Where and what in one line: "load/baseline/main: time to first token p99", "mmlu, language=ko: acc".
+
+    A whole step, "load/baseline", stays as it is.
+    """
+    path, part = split_slice(metric)
+    place = metric_place(path)
+    if not place:
+        return metric
+    return f"{place}, {part}: {metric_title(path)}" if part else f"{place}: {metric_title(path)}"
 
 
 def verdict_words(verdict: Verdict) -> str:
     """The verdict as words that follow the tag: "is not worse than its baseline"."""
     if verdict.status == "pass":
         return "is not worse than its baseline"
+    if verdict.status == "better":
+        return "is better than its baseline"
+    if verdict.status == "underpowered":
+        return "shows no loss, but one that matters could have stayed unseen"
+    if verdict.status == "not_comparable":
+        return "was measured, but what it would be compared with has changed since"
     if verdict.status == "worse":
         worse = [finding for finding in verdict.findings if finding.status == "worse"]
         against_limits = bool(worse) and all(finding.change is None for finding in worse)

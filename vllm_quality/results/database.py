@@ -80,16 +80,24 @@ class ResultStore:
         """Store load requests (`REQUEST_SCHEMA`); a request that the run already has is replaced."""
         self._insert_frame("requests", run_id, model_tag, check_requests(frame))
 
-    def record_alert(self, row: AlertRow) -> None:
-        """Remember that an alert of this kind was sent for the run."""
-        check_times(f"Alert {row.kind} of run {row.run_id}", [row.sent_at])
-        self._insert("alerts", _columns(AlertRow, [row]))
+    def record_alerts(self, rows: Sequence[AlertRow]) -> None:
+        """Remember that these alerts were sent: all of them or, after an error, none."""
+        for row in rows:
+            check_times(f"Alert {row.kind} of run {row.run_id}", [row.sent_at])
+        self._insert("alerts", _columns(AlertRow, rows))
 
-    def alert_sent(self, run_id: str, kind: str) -> bool:
-        """Whether an alert of this kind was recorded for the run."""
-        sql = "SELECT count() FROM alerts FINAL WHERE run_id = {run_id:String} AND kind = {kind:String}"
-        ((count,),) = self._rows(sql, {"run_id": run_id, "kind": kind})
-        return bool(count)
+    def alerts_of(self, run_ids: Sequence[str]) -> set[tuple[str, str]]:
+        """(run, kind) of the alerts that were recorded for these runs."""
+        sql = "SELECT run_id, kind FROM alerts FINAL WHERE run_id IN {ids:Array(String)}"
+        return set(self._rows(sql, {"ids": list(run_ids)}))
+
+    def messages_since(self, moment: datetime, channel: str) -> list[datetime]:
+        """When messages went to a channel after a moment, oldest first; one message may have told of many runs."""
+        sql = (
+            "SELECT DISTINCT sent_at FROM alerts FINAL WHERE channel = {channel:String} "
+            "AND sent_at > {moment:DateTime64(3, 'UTC')} ORDER BY sent_at"
+        )
+        return [sent_at for (sent_at,) in self._rows(sql, {"channel": channel, "moment": moment})]
 
     def results_of(self, run_id: str) -> dict[str, float]:
         """Metric -> value of one run, by name; empty when nothing is stored."""
@@ -194,4 +202,11 @@ _TYPES: dict[str, pl.DataType] = {
 
 def _frame(columns: Iterable[tuple[str, "ClickHouseType", Sequence[Any]]]) -> pl.DataFrame:
     """Typed as the columns are in ClickHouse; the rarer types are left to polars."""
-    return pl.DataFrame([pl.Series(name, list(values), _TYPES.get(kind.base_type)) for name, kind, values in columns])
+    return pl.DataFrame([pl.Series(name, list(values), _dtype(kind)) for name, kind, values in columns])
+
+
+def _dtype(kind: "ClickHouseType") -> pl.DataType | None:
+    if kind.base_type == "Array":
+        element = _dtype(kind.element_type)
+        return None if element is None else pl.List(element)
+    return _TYPES.get(kind.base_type)

@@ -1,19 +1,23 @@
 """The object store: files that are written once and never changed, in a folder or in an S3 bucket."""
 
 import errno
+import io
 import os
 import re
-import stat
+import shutil
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from vllm_quality.errors import UserError
+from vllm_quality.results.durable import create_file, is_file, make_folder
 from vllm_quality.settings import Settings
 
 _LONGEST_KEY, _LONGEST_PART = 1024, 255  # bytes; S3's limit, and that of the usual file systems
+_CHUNK = 1 << 20
 
 
 class ObjectsError(UserError):
@@ -34,6 +38,14 @@ class ObjectStore(Protocol):
         """The object. Raises `ObjectsError` when there is none."""
         ...
 
+    def put_file(self, key: str, path: Path, content_type: str = "application/octet-stream") -> bool:
+        """Like `put` for a file of any size, which is never in memory as a whole."""
+        ...
+
+    def get_file(self, key: str, path: Path) -> None:
+        """Copy the object into a new file, which has all of it or does not exist. Raises `ObjectsError` when there is none."""
+        ...
+
     def exists(self, key: str) -> bool:
         """Whether the key has an object."""
         ...
@@ -45,6 +57,28 @@ class ObjectStore(Protocol):
     def url(self, key: str) -> str:
         """The object's address for people, whether it exists or not."""
         ...
+
+
+def open_source(path: Path) -> BinaryIO:
+    """A file that is to be stored. Raises `ObjectsError` when it cannot be read."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise ObjectsError(f"{path} cannot be stored, since it cannot be read ({error.strerror}).") from None
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A new file to write to; after an error in the block it does not exist. Raises `ObjectsError`."""
+    unfinished = path.with_name(f".{uuid.uuid4().hex}")
+    try:
+        with unfinished.open("xb") as file:
+            yield file
+        unfinished.replace(path)
+    except OSError as error:
+        raise ObjectsError(f"{path} cannot be written ({error.strerror}); look after that folder.") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def check_key(key: str) -> None:
@@ -90,28 +124,42 @@ class FileObjects:
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> bool:  # noqa: ARG002
         """See `ObjectStore.put`; a folder does not keep the content type."""
-        path = self._path(key)
+        return self._create(key, io.BytesIO(data))
+
+    def put_file(self, key: str, path: Path, content_type: str = "application/octet-stream") -> bool:  # noqa: ARG002
+        """See `ObjectStore.put_file`."""
+        with open_source(path) as source:
+            return self._create(key, source)
+
+    def get_file(self, key: str, path: Path) -> None:
+        """See `ObjectStore.get_file`."""
+        place = self._path(key)
         try:
-            if _is_file(path):
-                return False
-            _make_folder(path.parent)
-            return _create(path, data)
+            source = place.open("rb")
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise self._missing(key) from None
         except OSError as error:
             raise self._refused(error) from None
+        with source, whole_file(path) as target:
+            shutil.copyfileobj(source, target, _CHUNK)
+
+    def local_path(self, key: str) -> Path:
+        """The file that is the object; only to be read."""
+        return self._path(key)
 
     def get(self, key: str) -> bytes:
         """See `ObjectStore.get`."""
         try:
             return self._path(key).read_bytes()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            raise ObjectsError(f"There is no object {key} in {self.root}; run the step that writes it first.") from None
+            raise self._missing(key) from None
         except OSError as error:
             raise self._refused(error) from None
 
     def exists(self, key: str) -> bool:
         """See `ObjectStore.exists`."""
         try:
-            return _is_file(self._path(key))
+            return is_file(self._path(key))
         except OSError as error:
             raise self._refused(error) from None
 
@@ -142,6 +190,19 @@ class FileObjects:
         check_key(key)
         return self.root / key
 
+    def _create(self, key: str, source: BinaryIO) -> bool:
+        path = self._path(key)
+        try:
+            if is_file(path):
+                return False
+            make_folder(path.parent)
+            return create_file(path, source)
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def _missing(self, key: str) -> ObjectsError:
+        return ObjectsError(f"There is no object {key} in {self.root}; run the step that writes it first.")
+
     def _refused(self, error: OSError) -> ObjectsError:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return ObjectsError(
@@ -151,50 +212,3 @@ class FileObjects:
             f"The objects folder {self.root} cannot be used ({error.strerror}); "
             "set VLLM_QUALITY_OBJECTS_URL or VLLM_QUALITY_HOME to another."
         )
-
-
-def _is_file(path: Path) -> bool:
-    # Not Path.is_file: newer Pythons answer False when the disk fails.
-    try:
-        return stat.S_ISREG(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-
-
-def _make_folder(folder: Path) -> None:
-    """Like mkdir with parents, and every new folder is on the disk."""
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        with suppress(FileExistsError):
-            folder.mkdir()
-        _flush(folder.parent)
-
-
-def _create(path: Path, data: bytes) -> bool:
-    """Write beside the place, flush, then link into place: readers never see half an object, writers never overwrite one."""
-    unfinished = path.with_name(f".{uuid.uuid4().hex}")
-    try:
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        try:
-            os.link(unfinished, path)
-        except FileExistsError:
-            if path.is_dir():  # another object's folder
-                raise
-            return False
-    finally:
-        with suppress(OSError):
-            unfinished.unlink()
-    _flush(path.parent)
-    return True
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

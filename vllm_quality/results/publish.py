@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 
 from vllm_quality.datasets.pin import require_snapshot
 from vllm_quality.errors import UserError
+from vllm_quality.releases.order import earlier_releases
 from vllm_quality.results.database import ResultStore
+from vllm_quality.results.evidence_frames import gather_evidence
 from vllm_quality.results.judge_history import judge_moves
 from vllm_quality.results.measurement import Measurement
 from vllm_quality.results.rows import ResultRow, RunRow
@@ -55,6 +57,35 @@ def read_outcome(folder: RunFolder) -> tuple[Verdict, datetime]:
     return Verdict.from_json(stored), datetime.fromisoformat(stored["finished_at"])
 
 
+def was_judged(folder: RunFolder) -> bool:
+    """Whether there is a verdict on a run."""
+    return folder.get_json(VERDICT_FILE) is not None
+
+
+def judge_run(folder: RunFolder, store: ResultStore, steps: Sequence[str], thresholds: Thresholds) -> Verdict:
+    """What the stored history and these thresholds say of a run. Nothing is stored."""
+    measurements = read_measurements(folder, steps)
+    past = _past(store, read_target(folder))
+    barred = judge_moves(measurements, folder, store, [run.run_id for run in past])
+    evidence = gather_evidence(measurements, past, thresholds, barred, folder, store)
+    return judge(measurements, past, thresholds, barred, evidence)
+
+
+def judge_repeats(folder: RunFolder, store: ResultStore, repeats: Sequence[RunRow], thresholds: Thresholds) -> Verdict:
+    """A run held against other runs of the same release, newest first: what differs is noise. Nothing is stored."""
+    steps = sorted({step for run in repeats for step in run.step_hashes if folder.get_measurement(step)})
+    measurements = read_measurements(folder, steps)
+    past = [
+        PastValues(run.run_id, "pass", run.step_hashes, store.results_of(run.run_id))
+        for run in repeats
+        if run.run_id != folder.run_id
+    ]
+    every = thresholds.model_copy(
+        update={"baseline": thresholds.baseline.model_copy(update={"runs": len(repeats) or 1})}
+    )
+    return judge(measurements, past, every, {}, gather_evidence(measurements, past, every, {}, folder, store))
+
+
 def publish_run(folder: RunFolder, store: ResultStore, steps: Sequence[str], thresholds: Thresholds) -> Published:
     """Write the samples, requests, metrics and the run's row, and decide whether the release is worse.
 
@@ -62,14 +93,8 @@ def publish_run(folder: RunFolder, store: ResultStore, steps: Sequence[str], thr
     """
     target = read_target(folder)
     measurements = read_measurements(folder, steps)
-    if folder.get_json(VERDICT_FILE) is None:
-        past = store.history(before=target.started_at, exclude_tag=target.model_tag, limit=_HISTORY)
-        verdict = judge(
-            measurements,
-            [PastValues(run.run.run_id, run.run.verdict, run.run.step_hashes, run.metrics) for run in past],
-            thresholds,
-            judge_moves(measurements, folder, store, [run.run.run_id for run in past]),
-        )
+    if not was_judged(folder):
+        verdict = judge_run(folder, store, steps, thresholds)
         folder.keep_json(VERDICT_FILE, verdict.as_json() | {"finished_at": datetime.now(UTC).isoformat()})
     verdict, finished_at = read_outcome(folder)
     metrics = _metrics(target, measurements, finished_at)
@@ -82,6 +107,14 @@ def publish_run(folder: RunFolder, store: ResultStore, steps: Sequence[str], thr
     # Last: a run without this row is unfinished and nobody's baseline.
     store.write_run(_run_row(target, measurements, require_snapshot(folder), finished_at, verdict))
     return Published(verdict, metrics)
+
+
+def _past(store: ResultStore, target: Target) -> list[PastValues]:
+    """Finished runs of earlier releases, the latest release first."""
+    finished = store.history(before=target.started_at, exclude_tag=target.model_tag, limit=_HISTORY)
+    found = {run.run.run_id: run for run in finished}
+    order = earlier_releases([run.run for run in finished], target.model_tag)
+    return [PastValues(row.run_id, row.verdict, row.step_hashes, found[row.run_id].metrics) for row in order]
 
 
 def _metrics(target: Target, measurements: Sequence[Measurement], finished_at: datetime) -> dict[str, float]:

@@ -85,7 +85,10 @@ SAMPLE_SCHEMA: dict[str, pl.DataType] = {
     "prompt_tokens": pl.UInt32(),
     "output_tokens": pl.UInt32(),
     "judge": pl.String(),
+    "cluster": pl.String(),  # what the item shares with others, such as a passage; "" where it stands alone
+    "slices": pl.List(pl.String()),  # parts of the suite that it belongs to: "language=ko"
 }
+_SINCE_0002 = ("cluster", "slices")  # frames of before lack them
 SCORED = ("ok", "model_error", "truncated")
 SAMPLE_KEY = ("suite", "item_hash", "metric")
 SAMPLE_STATUSES = (*SCORED, "infra_error", "judge_error")
@@ -137,6 +140,8 @@ def check_times(place: str, times: Iterable[datetime | None]) -> None:
 
 def check_samples(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame in `SAMPLE_SCHEMA`'s columns and types. Raises `ResultsError` when it does not fit."""
+    older = [name for name in _SINCE_0002 if name not in frame.columns]
+    frame = frame.with_columns(pl.lit(None, dtype=SAMPLE_SCHEMA[name]).alias(name) for name in older)
     samples = _conform("samples", frame, SAMPLE_SCHEMA, (*SAMPLE_KEY, "status"))
     _only("samples", samples, "status", SAMPLE_STATUSES)
     unscored = samples.filter(~pl.col("status").is_in(SCORED) & pl.col("score").is_not_null())
@@ -177,7 +182,7 @@ def _conform(
             raise ResultsError(
                 f"The {table} frame has a {name} that is no finite number; use null where there is none."
             )
-    return typed.with_columns(pl.col(pl.String).fill_null(""))
+    return typed.with_columns(pl.col(pl.String).fill_null(""), pl.col(pl.List(pl.String)).fill_null([]))
 
 
 def _only(table: str, frame: pl.DataFrame, column: str, allowed: Sequence[str]) -> None:

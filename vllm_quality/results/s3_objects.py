@@ -7,14 +7,17 @@ the last writer win, and this cannot be noticed from here.
 
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import tenacity
 
-from vllm_quality.results.objects import ObjectsError, check_key
+from vllm_quality.results.objects import ObjectsError, check_key, open_source, whole_file
+from vllm_quality.results.s3_upload import Upload
 
 _CONNECT_SECONDS, _ANSWER_SECONDS, _ATTEMPTS = 5, 60, 3
+_PART_BYTES, _CHUNK = 16 << 20, 1 << 20  # S3 takes up to 10,000 parts: 160 GB
 
 _NO_BUCKET = {"NoSuchBucket", "InvalidBucketName"}
 _NOT_LET_IN = {
@@ -50,29 +53,43 @@ class S3Objects:
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> bool:
         """See `ObjectStore.put`. False also when the answer to our own first attempt was lost and the second met its object."""
         place = self._place(key)
-        # Two writers of one key at the same moment: AWS tells the slower one to try again.
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(lambda error: str(error) == _CONFLICT and isinstance(error, _CodeError)),
-            stop=tenacity.stop_after_attempt(_ATTEMPTS),
-            wait=tenacity.wait_exponential(multiplier=0.2, max=2),
-            reraise=True,
+        return self._create(
+            place,
+            lambda: self._client.put_object(
+                Bucket=self.bucket, Key=place, Body=data, ContentType=content_type, IfNoneMatch="*"
+            ),
         )
 
-        def create() -> None:
-            self._ask(
-                lambda: self._client.put_object(
-                    Bucket=self.bucket, Key=place, Body=data, ContentType=content_type, IfNoneMatch="*"
-                ),
-                (_TAKEN, _CONFLICT),
-            )
+    def put_file(self, key: str, path: Path, content_type: str = "application/octet-stream") -> bool:
+        """See `ObjectStore.put_file`: in parts, which become an object when all are there, and only where there is none."""
+        place = self._place(key)
+        with open_source(path) as source:
+            first = source.read(_PART_BYTES)
+            if len(first) < _PART_BYTES:
+                return self.put(key, first, content_type)
+            if self.exists(key):
+                return False
+            upload = Upload(self._client, self.bucket, place, content_type)
+            try:
+                self._ask(lambda: upload.send(first, source))
+                return self._create(place, upload.finish)
+            finally:
+                upload.drop_unless_finished()
+
+    def get_file(self, key: str, path: Path) -> None:
+        """See `ObjectStore.get_file`."""
+        place = self._place(key)
+
+        def copy() -> None:
+            body = self._client.get_object(Bucket=self.bucket, Key=place)["Body"]
+            with whole_file(path) as target:
+                for chunk in body.iter_chunks(_CHUNK):
+                    target.write(chunk)
 
         try:
-            retrying(create)
-        except _CodeError as answer:
-            if str(answer) == _TAKEN:
-                return False
-            raise ObjectsError(f"Several writers kept s3://{self.bucket}/{place} busy; run this again.") from None
-        return True
+            self._ask(copy, (_MISSING,))
+        except _CodeError:
+            raise self._missing(key) from None
 
     def get(self, key: str) -> bytes:
         """See `ObjectStore.get`."""
@@ -80,7 +97,7 @@ class S3Objects:
         try:
             body = self._ask(lambda: self._client.get_object(Bucket=self.bucket, Key=place)["Body"].read(), (_MISSING,))
         except _CodeError:
-            raise ObjectsError(f"There is no object {self.url(key)}; run the step that writes it first.") from None
+            raise self._missing(key) from None
         return bytes(body)
 
     def exists(self, key: str) -> bool:
@@ -122,6 +139,26 @@ class S3Objects:
     def _place(self, key: str) -> str:
         check_key(key)
         return self.prefix + key
+
+    def _missing(self, key: str) -> ObjectsError:
+        return ObjectsError(f"There is no object {self.url(key)}; run the step that writes it first.")
+
+    def _create(self, place: str, create: Callable[[], object]) -> bool:
+        """Send a request that creates an object; False when there is one already."""
+        # Two writers of one key at the same moment: AWS tells the slower one to try again.
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda error: str(error) == _CONFLICT and isinstance(error, _CodeError)),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS),
+            wait=tenacity.wait_exponential(multiplier=0.2, max=2),
+            reraise=True,
+        )
+        try:
+            retrying(lambda: self._ask(create, (_TAKEN, _CONFLICT)))
+        except _CodeError as answer:
+            if str(answer) == _TAKEN:
+                return False
+            raise ObjectsError(f"Several writers kept s3://{self.bucket}/{place} busy; run this again.") from None
+        return True
 
     def _ask(self, request: Callable[[], T], expected: tuple[str, ...] = ()) -> T:
         """The answer to a request. Raises `_CodeError` for the expected error codes, `ObjectsError` for the others."""

@@ -1,6 +1,9 @@
-"""Is this release worse than the ones before it? The rule of F-06: a relative change from a rolling mean.
+"""Is this release worse than the ones before it?
 
-Pure: measurements, earlier values and thresholds go in, a `Verdict` comes out.
+Every judged metric is held against its fixed limits; against earlier runs by the statistics of its items or requests
+(`evidence.py`), all tests of the release together; and by the rule of F-06, a relative change from a rolling mean, which
+decides alone only where there is nothing else. Pure: measurements, earlier values, evidence and thresholds go in, a `Verdict`
+comes out.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,9 +12,23 @@ from statistics import fmean
 from typing import get_args
 
 from vllm_quality.results.measurement import Measurement
+from vllm_quality.verdict.evidence import Evidence
 from vllm_quality.verdict.metrics import MetricDefinition, definition_of
+from vllm_quality.verdict.statistics.decide import Decision, Trial, decide
+from vllm_quality.verdict.statistics.effect import Effect
 from vllm_quality.verdict.thresholds import Thresholds
-from vllm_quality.verdict.types import Finding, FindingArea, FindingStatus, Verdict, VerdictStatus
+from vllm_quality.verdict.types import (
+    UNTOLD,
+    Detector,
+    Finding,
+    FindingArea,
+    FindingStatus,
+    Verdict,
+    VerdictStatus,
+    worst_first,
+)
+
+_SCALES: Mapping[str, tuple[str, float]] = {"quality": ("points", 100.0), "performance": ("%", 100.0)}
 
 
 @dataclass(frozen=True)
@@ -29,13 +46,15 @@ def judge(
     past: Sequence[PastValues],
     thresholds: Thresholds,
     barred: Mapping[str, Mapping[str, str]] | None = None,
+    evidence: Evidence | None = None,
 ) -> Verdict:
-    """Hold every judged metric against its limits and against the mean of the last N comparable runs.
+    """Judge every metric that thresholds.yaml names.
 
-    past    runs of other tags, newest first. A run counts for a metric only when the metric's step was measured under
-            equal conditions. Without any, the finding is "no_baseline": a warning, never a pass.
-    barred  metric -> run -> why that run's value is nothing to compare with after all (the judge moved since); where that
-            leaves none, the finding is "invalid" with the reason
+    past      runs of other tags, newest first. A run counts for a metric only when the metric's step was measured under
+              equal conditions. Without any, the finding is "no_baseline": a warning, never a pass.
+    barred    metric -> run -> why that run's value is nothing to compare with after all (the judge moved since); where that
+              leaves none, the finding is "not_comparable" with the reason
+    evidence  effects of the metrics that have items or requests, as `window` chose the runs for them
     """
     findings: list[Finding] = []
     used: dict[str, None] = {}
@@ -43,20 +62,120 @@ def judge(
         if measurement.problem is not None:
             findings += _invalid(measurement, thresholds)
             continue
-        baseline = _comparable(measurement, past, thresholds)
         for metric, value in sorted(measurement.metrics.items()):
-            reasons = (barred or {}).get(metric, {})
-            own = [run for run in baseline if run.run_id not in reasons]
+            own = window(measurement, metric, past, thresholds, barred)
             finding = _finding(metric, value, own, thresholds)
-            if finding is not None and finding.status == "no_baseline" and baseline and not own:
-                reason = f"{reasons[baseline[0].run_id]}, so it is not compared."
-                finding = replace(finding, status="invalid", reason=reason)
-            if finding is not None:
-                findings.append(finding)
-                used.update({run.run_id: None for run in own if finding.baseline is not None and metric in run.metrics})
+            if finding is None:
+                continue
+            reasons = (barred or {}).get(metric, {})
+            alike = _comparable(measurement, past, thresholds)
+            if finding.status == "no_baseline" and alike and not own:
+                reason = f"{reasons[alike[0].run_id]}, so it is not compared."
+                finding = replace(finding, status="not_comparable", reason=reason)
+            findings.append(finding)
+            used.update({run.run_id: None for run in own if finding.baseline is not None and metric in run.metrics})
+    found = evidence or Evidence()
+    findings, slices = _with_statistics(findings, found, thresholds)
     order = [run.run_id for run in past if run.run_id in used]
-    status = _overall(findings)
-    return Verdict(status, tuple(findings), tuple(order), _summary(status, findings, len(order)))
+    lost = [finding for finding in slices if finding.status == "worse"]
+    status = _overall([*findings, *lost])
+    summary = _summary(status, findings, len(order), len(lost))
+    return Verdict(status, tuple(findings), tuple(order), summary, worst_first(slices), found.flipped)
+
+
+def window(
+    measurement: Measurement,
+    metric: str,
+    past: Sequence[PastValues],
+    thresholds: Thresholds,
+    barred: Mapping[str, Mapping[str, str]] | None = None,
+) -> list[PastValues]:
+    """The earlier runs that a metric is held against, newest first."""
+    reasons = (barred or {}).get(metric, {})
+    return [run for run in _comparable(measurement, past, thresholds) if run.run_id not in reasons]
+
+
+def is_judged(metric: str, thresholds: Thresholds) -> bool:
+    """Whether a metric is compared with earlier runs at all."""
+    definition = definition_of(metric)
+    return definition is not None and _limit(metric, definition, thresholds) is not None
+
+
+def _with_statistics(
+    findings: Sequence[Finding], evidence: Evidence, thresholds: Thresholds
+) -> tuple[list[Finding], list[Finding]]:
+    """The findings, those with evidence decided by it, and what is found of slices: each family's tests together, so that
+    many tests are not many false alarms. Where there are slices, the metrics have half of alpha and the slices the other.
+    """
+    tested = [f for f in findings if f.metric in evidence.effects and f.status not in UNTOLD and f.detector != "limit"]
+    parts = [(f, name, effect) for f in tested for name, effect in evidence.slices.get(f.metric, {}).items()]
+    share = 0.5 if parts else 1.0
+    decisions = decide([_trial(f, evidence.effects[f.metric][0], thresholds, share) for f in tested])
+    decided = {
+        finding.metric: _decided(finding, decision, evidence.effects[finding.metric][1], thresholds, share)
+        for finding, decision in zip(tested, decisions, strict=True)
+    }
+    of_parts = decide([_trial(finding, effect, thresholds, share) for finding, _, effect in parts])
+    slices = [
+        _decided(_slice(finding, name, effect), decision, "items", thresholds, share)
+        for (finding, name, effect), decision in zip(parts, of_parts, strict=True)
+    ]
+    return [decided.get(finding.metric, finding) for finding in findings], slices
+
+
+def _trial(finding: Finding, effect: Effect, thresholds: Thresholds, share: float) -> Trial:
+    rule, scale = thresholds.rule(finding.metric, finding.area), _SCALES[finding.area]
+    if finding.area == "quality" and not _is_share(finding, effect):
+        # Points mean nothing to a perplexity or to BLEU, which goes to 100: what matters is relative there.
+        size = abs(effect.baseline) or 1.0
+        rule, scale = replace(rule, matters=rule.matters * size, budget=rule.budget * size), ("%", 100.0 / size)
+    return Trial(
+        finding.metric,
+        effect,
+        finding.higher_is_better,
+        replace(rule, alpha=rule.alpha * share),
+        scale,
+        items=finding.area == "quality",
+    )
+
+
+def _is_share(finding: Finding, effect: Effect) -> bool:
+    return finding.higher_is_better and 0 <= effect.baseline <= 1 and 0 <= effect.current <= 1
+
+
+def _slice(finding: Finding, name: str, effect: Effect) -> Finding:
+    """A finding about a part of a suite, before it is decided; the plain rule has nothing to say of it."""
+    change = effect.difference / abs(effect.baseline) if effect.baseline else None
+    return replace(
+        finding,
+        metric=f"{finding.metric}[{name}]",
+        current=effect.current,
+        baseline=effect.baseline,
+        change=change,
+        rule_says_worse=None,
+    )
+
+
+def _decided(finding: Finding, decision: Decision, detector: Detector, thresholds: Thresholds, share: float) -> Finding:
+    effect, reason, status = decision.trial.effect, decision.reason, decision.verdict
+    alarm = finding.rule_says_worse and status != "worse"
+    if alarm:
+        reason = f"{reason} The rule of {finding.limit:.0%} alone calls it worse."
+    return replace(
+        finding,
+        status="worse" if alarm and thresholds.rule_alone == "alarm" else status,
+        reason=reason,
+        detector="rule" if alarm and thresholds.rule_alone == "alarm" else detector,
+        effect=effect.difference,
+        low=effect.low,
+        high=effect.high,
+        p_value=decision.trial.p_worse,
+        p_adjusted=min(1.0, decision.p_adjusted / share),  # in terms of the whole alpha
+        mde=decision.mde,
+        matters=decision.trial.rule.matters,
+        n=effect.n,
+        method=effect.method,
+    )
 
 
 def _comparable(measurement: Measurement, past: Sequence[PastValues], thresholds: Thresholds) -> list[PastValues]:
@@ -69,7 +188,7 @@ def _blank(metric: str, definition: MetricDefinition, area: FindingArea, value: 
     return Finding(
         metric=metric,
         area=area,
-        status="ok",
+        status="pass",
         current=value,
         baseline=None,
         change=None,
@@ -85,9 +204,15 @@ def _judged(metric: str, thresholds: Thresholds) -> tuple[MetricDefinition, Find
     if definition is None or definition.higher_is_better is None or definition.area == "pipeline":
         return None
     bounded = thresholds.floor(metric) is not None or thresholds.ceiling(metric) is not None
-    if thresholds.limit(metric, definition.area) is None and not bounded:
+    if _limit(metric, definition, thresholds) is None and not bounded:
         return None
     return definition, definition.area
+
+
+def _limit(metric: str, definition: MetricDefinition, thresholds: Thresholds) -> float | None:
+    if not definition.compared or definition.area == "pipeline":
+        return None
+    return thresholds.limit(metric, definition.area)
 
 
 def _finding(metric: str, value: float, baseline: Sequence[PastValues], thresholds: Thresholds) -> Finding | None:
@@ -98,12 +223,16 @@ def _finding(metric: str, value: float, baseline: Sequence[PastValues], threshol
     blank = _blank(metric, definition, area, value)
     floor, ceiling = thresholds.floor(metric), thresholds.ceiling(metric)
     if floor is not None and value < floor:
-        return replace(blank, status="worse", reason=f"{value:.4g} is under the floor of {floor:.4g}.")
+        return replace(
+            blank, status="worse", detector="limit", reason=f"{value:.4g} is under the floor of {floor:.4g}."
+        )
     if ceiling is not None and value > ceiling:
-        return replace(blank, status="worse", reason=f"{value:.4g} is over the ceiling of {ceiling:.4g}.")
-    limit = thresholds.limit(metric, area)
+        return replace(
+            blank, status="worse", detector="limit", reason=f"{value:.4g} is over the ceiling of {ceiling:.4g}."
+        )
+    limit = _limit(metric, definition, thresholds)
     if limit is None:
-        return replace(blank, reason="within its fixed limits; not compared with earlier runs.")
+        return replace(blank, detector="limit", reason="within its fixed limits; not compared with earlier runs.")
     values = [run.metrics[metric] for run in baseline if metric in run.metrics]
     if not values:
         return replace(blank, status="no_baseline", limit=limit, reason="no earlier run is comparable.")
@@ -114,13 +243,11 @@ def _finding(metric: str, value: float, baseline: Sequence[PastValues], threshol
         if value == 0 or (value > 0) == definition.higher_is_better:
             return replace(compared, reason="not worse than a baseline of 0.")
         return replace(compared, status="no_baseline", reason="the baseline is 0, so a relative change has no size.")
-    compared = replace(compared, change=(value - mean) / abs(mean))
-    return replace(compared, status=_status(compared), reason=_reason(compared, len(values)))
-
-
-def _status(finding: Finding) -> FindingStatus:
+    compared = replace(compared, change=(value - mean) / abs(mean), detector="rule")
     # A limit of 10 % means that exactly 10 % is still fine, whatever the last bit of a division says.
-    return "worse" if finding.excess is not None and finding.excess > 1e-9 else "ok"
+    worse = compared.excess is not None and compared.excess > 1e-9
+    reason = _reason(compared, len(values))
+    return replace(compared, status="worse" if worse else "pass", rule_says_worse=worse, reason=reason)
 
 
 def _reason(finding: Finding, runs: int) -> str:
@@ -150,28 +277,38 @@ def _overall(findings: Sequence[Finding]) -> VerdictStatus:
         return "worse"
     if "invalid" in statuses or not findings:
         return "invalid"
-    # A new suite beside twenty compared ones is no reason to say nothing; an area with nothing compared is.
-    for area in get_args(FindingArea):
-        own = [finding for finding in findings if finding.area == area]
-        if own and all(finding.baseline is None for finding in own):
-            return "no_baseline"
-    return "pass"
+    if "not_comparable" in statuses:
+        return "not_comparable"
+    # A new suite, or a noisy one, beside twenty others is no reason to say nothing; an area with nothing told is.
+    areas = [[finding for finding in findings if finding.area == area] for area in get_args(FindingArea)]
+    silent: tuple[VerdictStatus, ...] = ("no_baseline", "underpowered")
+    for own in filter(None, areas):
+        if all(finding.status in silent or finding.baseline is None for finding in own):
+            return next((status for status in silent if status in {finding.status for finding in own}), "no_baseline")
+    return "better" if "better" in statuses else "pass"
 
 
-def _summary(status: VerdictStatus, findings: Sequence[Finding], runs: int) -> str:
+def _summary(status: VerdictStatus, findings: Sequence[Finding], runs: int, slices: int) -> str:
     count = {name: sum(finding.status == name for finding in findings) for name in get_args(FindingStatus)}
     against = f"{runs} earlier run{'s' if runs != 1 else ''}"
-    untold = f" {count['no_baseline']} of them had no baseline." if count["no_baseline"] else ""
+    judged = f"{len(findings)} judged metrics"
+    open_ones = (("no_baseline", "had no baseline"), ("underpowered", "could only have shown a larger loss"))
+    untold = "".join(f" {count[name]} of them {words}." for name, words in open_ones if count[name] and name != status)
     match status:
         case "worse":
-            return f"Worse: {count['worse']} of {len(findings)} judged metrics are beyond their limit, against {against}.{untold}"
+            parts = f" and {slices} part{'s' if slices != 1 else ''} of suites" if slices else ""
+            return f"Worse: {count['worse']} of {judged}{parts} are beyond chance or their limit, against {against}.{untold}"
         case "invalid" if not findings:
             return "Cannot tell: nothing that is judged was measured."
         case "invalid":
-            return f"Cannot tell: {count['invalid']} of {len(findings)} judged metrics cannot be trusted.{untold}"
+            return f"Cannot tell: {count['invalid']} of {judged} cannot be trusted.{untold}"
         case "no_baseline":
-            return (
-                f"Cannot tell: {count['no_baseline']} of {len(findings)} judged metrics have no comparable earlier run."
-            )
+            return f"Cannot tell: {count['no_baseline']} of {judged} have no comparable earlier run."
+        case "not_comparable":
+            return f"Cannot tell: {count['not_comparable']} of {judged} cannot be compared any more.{untold}"
+        case "underpowered":
+            return f"Cannot tell: {count['underpowered']} of {judged} show no loss, but could only have shown a larger one."
+        case "better":
+            return f"Better: {count['better']} of {judged} are better beyond chance and none is worse, against {against}.{untold}"
         case "pass":
-            return f"Not worse: {len(findings)} judged metrics are within their limits, against {against}.{untold}"
+            return f"Not worse: {judged} show no loss, against {against}.{untold}"

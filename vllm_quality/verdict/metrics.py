@@ -6,10 +6,11 @@ decides what it is; nothing is guessed from a name that is not listed here.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Area = Literal["quality", "performance", "pipeline"]
+WITHOUT_OVERLAP = "_without_overlap"  # a score over the items that no other data set holds, beside the plain one
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class MetricDefinition:
     higher_is_better   the good direction; None for counts and spreads, which are recorded and never judged
     unit               "s", "1/s", "" (a ratio or score between 0 and 1) or "count"
     title              what a person calls it
+    compared           whether it is held against earlier releases; else only against limits that need no history
     """
 
     pattern: str
@@ -27,6 +29,7 @@ class MetricDefinition:
     higher_is_better: bool | None
     unit: str
     title: str
+    compared: bool = True
 
 
 def _load(name: str, higher_is_better: bool | None, unit: str, title: str) -> MetricDefinition:
@@ -86,4 +89,7 @@ _COMPILED = tuple((re.compile(definition.pattern), definition) for definition in
 
 def definition_of(metric: str) -> MetricDefinition | None:
     """The definition of a metric path, or None when the registry does not know it (then it is never judged)."""
+    if metric.endswith(WITHOUT_OVERLAP):
+        plain = definition_of(metric.removesuffix(WITHOUT_OVERLAP))
+        return plain and replace(plain, title=f"{plain.title}, items that no other set holds", compared=False)
     return next((definition for pattern, definition in _COMPILED if pattern.fullmatch(metric)), None)

@@ -2,12 +2,13 @@
 
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vllm_quality.errors import UserError
+from vllm_quality.verdict.statistics.decide import Rule
 from vllm_quality.verdict.types import FindingArea
 
 Share = Annotated[float, Field(ge=0, le=100)]
@@ -29,18 +30,58 @@ class BaselineRule(_Strict):
 
 
 class AreaRule(_Strict):
-    """What is judged in an area, as shell-style patterns of metric paths (`*` also spans slashes), and how strictly."""
+    """What is judged in an area, as shell-style patterns of metric paths (`*` also spans slashes), and how strictly.
 
-    max_regression: Share
+    matters         smallest loss that must not go unseen: absolute for quality (0.02 is 2 points), relative for performance
+    budget          loss that is accepted however certain it is, in the same unit
+    max_regression  of the PRD's rule, relative
+    """
+
+    max_regression: Share = 0.10
     judged: tuple[str, ...]
+    matters: Annotated[float, Field(gt=0)]
+    budget: Annotated[float, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _budget_below_what_matters(self) -> "AreaRule":
+        if self.budget >= self.matters:
+            raise ValueError("budget must be below matters")
+        return self
+
+
+class QualityRule(AreaRule):
+    """Of scores: in points of a hundred."""
+
+    judged: tuple[str, ...] = ("eval/*",)
+    matters: Annotated[float, Field(gt=0)] = 0.02
+    budget: Annotated[float, Field(ge=0)] = 0.005
+
+
+class PerformanceRule(AreaRule):
+    """Of latencies and throughputs: relative."""
+
+    judged: tuple[str, ...] = ("load/*",)
+    matters: Annotated[float, Field(gt=0)] = 0.10
+    budget: Annotated[float, Field(ge=0)] = 0.03
+
+
+# What the PRD's rule of a relative change means for a metric that statistics can judge: a remark, or an alarm of its own.
+RuleAlone = Literal["remark", "alarm"]
 
 
 class Thresholds(_Strict):
-    """The whole file. Shares are relative: 0.10 is 10 %."""
+    """The whole file. Shares are relative: 0.10 is 10 %.
 
+    alpha  the chance of any false alarm on a release that is no worse, over everything that is tested of it
+    """
+
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
     baseline: BaselineRule = BaselineRule()
-    quality: AreaRule = AreaRule(max_regression=0.10, judged=("eval/*",))
-    performance: AreaRule = AreaRule(max_regression=0.10, judged=("load/*",))
+    quality: QualityRule = QualityRule()
+    performance: PerformanceRule = PerformanceRule()
+    rule_alone: RuleAlone = "remark"
+    matters: dict[str, Annotated[float, Field(gt=0)]] = {}
+    budget: dict[str, Annotated[float, Field(ge=0)]] = {}
     max_regression: dict[str, Share] = {}
     floors: dict[str, float] = {}
     ceilings: dict[str, float] = {}
@@ -52,6 +93,13 @@ class Thresholds(_Strict):
             return None
         own = _first_match(self.max_regression, metric)
         return rule.max_regression if own is None else own
+
+    def rule(self, metric: str, area: FindingArea) -> Rule:
+        """When a difference of this metric counts."""
+        own = self.quality if area == "quality" else self.performance
+        matters, budget = _first_match(self.matters, metric), _first_match(self.budget, metric)
+        matters = own.matters if matters is None else matters
+        return Rule(self.alpha, matters, min(own.budget if budget is None else budget, 0.99 * matters))
 
     def floor(self, metric: str) -> float | None:
         """The least value that is acceptable whatever the history; None without one."""

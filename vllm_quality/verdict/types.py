@@ -1,14 +1,32 @@
 """The words of a verdict: one `Finding` per judged metric, and the `Verdict` made of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-FindingStatus = Literal["ok", "worse", "no_baseline", "invalid"]
-VerdictStatus = Literal["pass", "worse", "no_baseline", "invalid"]
+# pass            a loss that matters would have shown, and none did
+# worse           beyond chance and beyond the budget, or beyond a fixed limit
+# better          beyond chance
+# underpowered    no loss showed, but one that matters might not have
+# not_comparable  there are earlier results, but what they stand for has changed since (the judge moved)
+# invalid         the measurement itself cannot be trusted
+# no_baseline     no earlier result is comparable
+Status = Literal["pass", "worse", "better", "underpowered", "not_comparable", "invalid", "no_baseline"]
+FindingStatus = Status
+VerdictStatus = Status
 FindingArea = Literal["quality", "performance"]
+Detector = Literal["items", "means", "requests", "runs", "rule", "limit", ""]
 
-_WORST_FIRST: tuple[FindingStatus, ...] = ("worse", "invalid", "no_baseline", "ok")
+_WORST_FIRST: tuple[Status, ...] = (
+    "worse",
+    "invalid",
+    "not_comparable",
+    "no_baseline",
+    "underpowered",
+    "pass",
+    "better",
+)
+UNTOLD: tuple[Status, ...] = ("invalid", "not_comparable", "no_baseline")  # nothing was compared
 
 
 @dataclass(frozen=True)
@@ -21,6 +39,15 @@ class Finding:
     limit              the largest relative change in the bad direction that is still fine, such as 0.10
     unit               "s", "1/s", "" (a score or ratio between 0 and 1) or "count"
     reason             one sentence: why this status
+    detector           what the status rests on: items or requests that both have, the means of both and their errors,
+                       whole runs, the PRD's rule of a relative change alone, or a fixed limit
+    rule_says_worse    whether the PRD's rule alone would call it worse; None where it has nothing to say
+    effect             signed difference, with its 95 % interval (low, high): raw for scores, relative for load
+    p_value            one-sided, for worse; p_adjusted allows for everything tested beside it
+    mde                the smallest loss that would have been found 95 % of the time, in the effect's unit; `matters` is the
+                       one that had to be
+    n                  items, requests or runs behind it
+    method             the test, in words
     """
 
     metric: str
@@ -33,6 +60,17 @@ class Finding:
     higher_is_better: bool
     unit: str
     reason: str
+    detector: Detector = ""
+    rule_says_worse: bool | None = None
+    effect: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    mde: float | None = None
+    matters: float | None = None
+    n: int | None = None
+    method: str = ""
 
     @property
     def worsening(self) -> float | None:
@@ -54,8 +92,19 @@ class Finding:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Finding":
-        """The inverse of `as_json`."""
-        return cls(**stored)
+        """The inverse of `as_json`; verdicts of before the statistics called "pass" "ok"."""
+        return cls(**{**stored, "status": "pass" if stored["status"] == "ok" else stored["status"]})
+
+
+@dataclass(frozen=True)
+class FlippedItem:
+    """An item whose score changed; `item` is its hash, `loss` how much worse it got in the metric's unit."""
+
+    metric: str
+    item: str
+    baseline: float
+    current: float
+    loss: float
 
 
 @dataclass(frozen=True)
@@ -64,12 +113,16 @@ class Verdict:
 
     baseline_runs  ids of the runs it was compared with, newest first
     summary        one sentence for a person
+    slices         parts of suites (a subject, a language) that were tested beside the whole; the metric is "path[slice]"
+    flipped        items whose score changed most for the worse against the newest of the baseline runs
     """
 
     status: VerdictStatus
     findings: tuple[Finding, ...]
     baseline_runs: tuple[str, ...]
     summary: str
+    slices: tuple[Finding, ...] = ()
+    flipped: tuple[FlippedItem, ...] = ()
 
     @property
     def worst(self) -> tuple[Finding, ...]:
@@ -77,14 +130,7 @@ class Verdict:
 
         One that broke a fixed floor or ceiling has no relative limit to be beyond: it leads those that are worse.
         """
-
-        def badness(finding: Finding) -> tuple[int, float, str]:
-            beyond = finding.excess
-            if beyond is None:
-                beyond = float("inf") if finding.status == "worse" else float("-inf")
-            return _WORST_FIRST.index(finding.status), -beyond, finding.metric
-
-        return tuple(sorted(self.findings, key=badness))
+        return worst_first(self.findings)
 
     def as_json(self) -> dict[str, Any]:
         """A dictionary that `json.dumps` takes."""
@@ -93,6 +139,8 @@ class Verdict:
             "summary": self.summary,
             "baseline_runs": list(self.baseline_runs),
             "findings": [finding.as_json() for finding in self.findings],
+            "slices": [finding.as_json() for finding in self.slices],
+            "flipped": [asdict(item) for item in self.flipped],
         }
 
     @classmethod
@@ -103,4 +151,18 @@ class Verdict:
             findings=tuple(Finding.from_json(finding) for finding in stored["findings"]),
             baseline_runs=tuple(stored["baseline_runs"]),
             summary=stored["summary"],
+            slices=tuple(Finding.from_json(finding) for finding in stored.get("slices", ())),
+            flipped=tuple(FlippedItem(**item) for item in stored.get("flipped", ())),
         )
+
+
+def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings by status, then by how far beyond the limit, then by name."""
+
+    def badness(finding: Finding) -> tuple[int, float, str]:
+        beyond = finding.excess
+        if beyond is None:
+            beyond = float("inf") if finding.status == "worse" else float("-inf")
+        return _WORST_FIRST.index(finding.status), -beyond, finding.metric
+
+    return tuple(sorted(findings, key=badness))

@@ -9,7 +9,8 @@ import traceback
 import pytest
 from pydantic import SecretStr
 
-from vllm_quality.alerts.card import build_card, encode
+from vllm_quality.alerts.card import build_card
+from vllm_quality.alerts.elements import encode
 from vllm_quality.alerts.teams import TeamsError, TeamsSender
 from vllm_quality_tests.alerts.notices import MENTIONS, REGRESSION
 from vllm_quality_tests.alerts.webhook import Answer, webhook
@@ -77,6 +78,7 @@ def test_a_wait_beyond_the_budget_is_not_begun() -> None:
         assert time.monotonic() - started < 2
     assert "did not take the card run-7-run_success" in str(error)
     assert "HTTP 429" in str(error)
+    assert error.after_s == 3600
     assert len(hook.received) == 1
 
 

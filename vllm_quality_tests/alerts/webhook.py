@@ -1,11 +1,10 @@
 """A Teams webhook on loopback that answers as it is told."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,11 @@ class Webhook:
     url: str
     answers: list[Answer] = field(default_factory=list)
     received: list[bytes] = field(default_factory=list)
+    _released: Event = field(default_factory=Event)
+
+    def release(self) -> None:
+        """Hold no answer back any longer."""
+        self._released.set()
 
 
 @contextmanager
@@ -35,7 +39,7 @@ def webhook(*answers: Answer) -> Iterator[Webhook]:
         def do_POST(self) -> None:
             hook.received.append(self.rfile.read(int(self.headers["content-length"])))
             answer = hook.answers.pop(0) if hook.answers else Answer()
-            time.sleep(answer.after_s)
+            hook._released.wait(answer.after_s)
             try:
                 self.send_response(answer.status)
                 for name, value in answer.headers:
@@ -58,6 +62,7 @@ def webhook(*answers: Answer) -> Iterator[Webhook]:
     try:
         yield hook
     finally:
+        hook.release()
         server.shutdown()
         server.server_close()
         thread.join()

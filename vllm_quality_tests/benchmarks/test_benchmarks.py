@@ -36,6 +36,23 @@ def test_memory_prints_the_peak_after_each_step() -> None:
     assert lines[-1].endswith("1,200 gaps")
 
 
+def test_pii_prints_a_table_for_each_half_and_what_a_text_costs() -> None:
+    lines = run("pii").splitlines()
+    heads = [line for line in lines if line.startswith("| kind | labelled | ours, exact | ours | Presidio |")]
+    assert len(heads) == 2
+    assert [line.split(" | ")[0] for line in lines[-3:]] == ["| ours", "| Presidio", "| Presidio with Korea"]
+
+
+def test_data_sets_memory_prints_a_row_per_run() -> None:
+    lines = run("datasets_memory", "--rows=60", "--row-bytes=400", "--short-rows=200").splitlines()
+    assert lines[0].startswith("| run | rows | file MB | peak RSS MB |")
+    assert [line.split(" | ")[:2] for line in lines[2:]] == [
+        ["| import", "60"],
+        ["| sample", "200"],
+        ["| freeze", "60"],
+    ]
+
+
 def test_the_table_shows_what_is_not_known_as_such() -> None:
     table = markdown([Row("ours", 4.0, 0.123, 1.5), Row("another", 32.0, None, None)])
     assert table.splitlines()[2:] == ["| ours | 4.0 | 1.0 | 0.12 | 1.50 |", "| another | 32.0 | 8.0 | – | – |"]

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vllm_quality.datasets.formats import FORMATS
-from vllm_quality.datasets.reading import iterate_set, read_set
+from vllm_quality.datasets.reading import iterate_set
 from vllm_quality.datasets.rows import LONGEST_ROW
 from vllm_quality.datasets.schema import DatasetError, Item
-from vllm_quality_tests.datasets.sets import lines, write_set
+from vllm_quality_tests.datasets.sets import lines, read_set, write_set
 
 Asked = tuple[list[tuple[str, str]], str | None, tuple[str, ...], dict[str, Any]]
 

@@ -7,11 +7,10 @@ from typing import Any, Literal
 import pytest
 
 from vllm_quality.datasets.goldens import read_golden
-from vllm_quality.datasets.reading import read_set
 from vllm_quality.datasets.rows import RowError
 from vllm_quality.datasets.schema import Item
 from vllm_quality.eval.environment import prepare_deepeval
-from vllm_quality_tests.datasets.sets import write_set
+from vllm_quality_tests.datasets.sets import read_set, write_set
 
 Ending = Literal["json", "jsonl", "csv"]
 ENDINGS: tuple[Ending, ...] = ("json", "jsonl", "csv")

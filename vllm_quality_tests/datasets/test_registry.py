@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from vllm_quality.datasets.reading import read_set
 from vllm_quality.datasets.registry import find_sets
 from vllm_quality.datasets.schema import DatasetError
 from vllm_quality.settings import load_settings
-from vllm_quality_tests.datasets.sets import lines, write_set
+from vllm_quality_tests.datasets.sets import lines, read_set, write_set
 
 ROW = lines([{"input": "q", "reference": "a"}])
 

@@ -3,7 +3,9 @@
 import json
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from vllm_quality_tests.eval.task_files import QUICK, add_up, vllm_at, write_ans
 from vllm_quality_tests.servers.openai_api import Body, Fault, OpenAIServer
 
 ITEMS = 200
+Healthy = Callable[[str, int], SuiteResult]
 Faults = Callable[[int, str, Body], Fault | None]
 
 
@@ -51,9 +54,16 @@ def always(fault: Fault, share: float) -> Faults:
     return lambda _, path, body: fault if zlib.crc32(json.dumps(body).encode()) % 1000 < share * 1000 else None
 
 
-def now_and_then(fault: Fault, every: int) -> Faults:
-    """Every so-many-th request fails, and passes when it is asked again."""
-    return lambda number, path, body: fault if number and number % every == 0 else None
+def the_first_time(fault: Fault, share: float) -> Faults:
+    """A share of the requests fails when first asked, and passes when it is asked again, whatever the order they come in."""
+    asked: Counter[str] = Counter()
+
+    def decide(number: int, path: str, body: Body) -> Fault | None:
+        raw = json.dumps(body)
+        asked[raw] += 1
+        return fault if asked[raw] == 1 and zlib.crc32(raw.encode()) % 1000 < share * 1000 else None
+
+    return decide
 
 
 def agree_where_scored(result: SuiteResult, healthy: SuiteResult) -> int:
@@ -74,52 +84,73 @@ def agree_where_scored(result: SuiteResult, healthy: SuiteResult) -> int:
 
 
 @pytest.fixture
-def tasks(tmp_path: Path, server: OpenAIServer) -> Path:
+def server(server: OpenAIServer) -> OpenAIServer:
+    """The server, mostly right."""
     server.answer = mostly_right
-    write_choice_task(tmp_path, items=ITEMS)
-    return write_answer_task(tmp_path, items=ITEMS)
+    return server
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tasks")
+    write_choice_task(folder, items=ITEMS)
+    return write_answer_task(folder, items=ITEMS)
+
+
+@pytest.fixture(scope="module")
+def healthy(tasks: Path) -> Callable[[str, int], SuiteResult]:
+    """A task's result on a server that has no fault, by the concurrency that it is asked at."""
+
+    @cache
+    def measure(task: str, concurrency: int) -> SuiteResult:
+        with OpenAIServer(answer=mostly_right) as faultless:
+            return run(tasks, faultless, task, concurrency=concurrency)
+
+    return measure
 
 
 @pytest.mark.parametrize("task", ["sums", "capitals_mc"])
 @pytest.mark.parametrize("fault", [Fault(status=500), Fault(hang_s=0.01), Fault(raw=b"{}")], ids=["500", "cut", "{}"])
-def test_failures_that_pass_cost_nothing(tasks: Path, server: OpenAIServer, task: str, fault: Fault) -> None:
-    healthy = run(tasks, server, task)
-    server.fault = now_and_then(fault, 20)
-    assert agree_where_scored(run(tasks, server, task), healthy) == 0
+def test_failures_that_pass_cost_nothing(
+    tasks: Path, server: OpenAIServer, healthy: Healthy, task: str, fault: Fault
+) -> None:
+    server.fault = the_first_time(fault, 0.05)
+    assert agree_where_scored(run(tasks, server, task), healthy(task, 8)) == 0
 
 
 @pytest.mark.parametrize("task", ["sums", "capitals_mc"])
 def test_of_a_server_that_fails_five_percent_of_the_requests_the_rest_is_scored_as_ever(
-    tasks: Path, server: OpenAIServer, task: str
+    tasks: Path, server: OpenAIServer, healthy: Healthy, task: str
 ) -> None:
-    healthy = run(tasks, server, task)
     server.fault = always(Fault(status=503), 0.05)
     result = run(tasks, server, task)
-    lost = agree_where_scored(result, healthy)
+    lost = agree_where_scored(result, healthy(task, 8))
     assert 0 < lost < ITEMS / 2
     assert result.problem is not None
     assert result.problem.startswith(f"{lost} of {ITEMS} items have no score (such as: HTTP 503")
 
 
 @pytest.mark.parametrize("task", ["sums", "capitals_mc"])
-def test_a_server_that_stalls_now_and_then_costs_those_items_only(tasks: Path, server: OpenAIServer, task: str) -> None:
-    healthy = run(tasks, server, task)
+def test_a_server_that_stalls_now_and_then_costs_those_items_only(
+    tasks: Path, server: OpenAIServer, healthy: Healthy, task: str
+) -> None:
     server.fault = always(Fault(hang_s=60), 0.015)
     result = run(tasks, server, task, timeout_s=0.5)
-    assert 0 < agree_where_scored(result, healthy) < ITEMS / 4
+    assert 0 < agree_where_scored(result, healthy(task, 8)) < ITEMS / 4
     assert "no answer within 0.5 s" in (result.texts["error"].drop_nulls().to_list() or [""])[0]
 
 
 def test_null_contents_are_wrong_answers_of_their_own_and_take_no_other_along(
-    tasks: Path, server: OpenAIServer
+    tasks: Path, server: OpenAIServer, healthy: Healthy
 ) -> None:
-    healthy = run(tasks, server, "sums")
     server.answer = lambda body: None if add_up(body).endswith("4") else mostly_right(body)
     result = run(tasks, server, "sums")
     empty = result.samples.filter(pl.col("status") == "model_error")
     assert result.details["null_contents"] == empty.height == ITEMS / 5
     assert set(empty["score"]) == {0.0}
-    others = result.samples.filter(pl.col("status") == "ok").join(healthy.samples, on=["item_hash", "metric"])
+    others = result.samples.filter(pl.col("status") == "ok").join(
+        healthy("sums", 8).samples, on=["item_hash", "metric"]
+    )
     assert others["score"].to_list() == others["score_right"].to_list()
     assert result.problem is None
 
@@ -137,17 +168,24 @@ def test_all_requests_together_have_a_budget_of_retries(tasks: Path, server: Ope
 
 
 @pytest.mark.parametrize("task", ["sums", "capitals_mc"])
-def test_what_the_time_limit_leaves_is_said_and_scored_by_nobody(tasks: Path, server: OpenAIServer, task: str) -> None:
-    healthy = run(tasks, server, task, concurrency=2)
-    server.fault = lambda number, path, body: server.pause(0.05)
+def test_what_the_time_limit_leaves_is_said_and_scored_by_nobody(
+    tasks: Path, server: OpenAIServer, healthy: Healthy, task: str
+) -> None:
+    sent = Counter[str]()
+
+    def stuck_after_twenty(number: int, path: str, body: Body) -> Fault | None:
+        sent[path] += 1
+        return Fault(hang_s=60) if path != "/tokenize" and sent[path] > 20 else None
+
+    server.fault = stuck_after_twenty
     began = time.monotonic()
-    result = run(tasks, server, task, concurrency=2, time_limit_s=1.5)
-    assert time.monotonic() - began < 6
-    lost = agree_where_scored(result, healthy)
+    result = run(tasks, server, task, concurrency=2, timeout_s=60, time_limit_s=2)
+    assert time.monotonic() - began < 30
+    lost = agree_where_scored(result, healthy(task, 2))
     assert 0 < lost < ITEMS
     assert result.metrics[f"eval/{task}/not_reached_count"] == result.details["not_reached"] == lost
     assert result.problem is not None
-    assert result.problem.startswith(f"{lost} of {ITEMS} items were not reached within the 1.5 s")
+    assert result.problem.startswith(f"{lost} of {ITEMS} items were not reached within the 2 s")
 
 
 @pytest.mark.parametrize("task", ["sums", "capitals_mc"])

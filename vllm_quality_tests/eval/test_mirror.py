@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from vllm_quality_tests.eval.task_files import write_answer_task
 from vllm_quality_tests.servers.hf_hub import FakeHub
 from vllm_quality_tests.servers.openai_api import OpenAIServer
 
+UsedBefore = Callable[[Path], Path]
 REQUEST = DatasetRequest("team/quiz", "main")
 TASKS = ("arc_easy", "kobest_boolq")
 
@@ -100,10 +102,12 @@ def run_suites(env: dict[str, str], release: OpenAIServer) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_a_suite_scores_the_same_from_the_mirror_as_from_the_hub_and_nobody_else_is_called(tmp_path: Path) -> None:
+def test_a_suite_scores_the_same_from_the_mirror_as_from_the_hub_and_nobody_else_is_called(
+    tmp_path: Path, used_before: UsedBefore
+) -> None:
     online, offline = tmp_path / "online", tmp_path / "offline"
-    online.mkdir()
-    offline.mkdir()
+    for place in (online, offline):
+        used_before(place / "home" / "work")
     objects = f"file://{tmp_path / 'objects'}"
     with FakeHub() as hub, OpenAIServer() as release:
         hub.push(ARC, arc_files())
@@ -129,7 +133,10 @@ def test_a_suite_scores_the_same_from_the_mirror_as_from_the_hub_and_nobody_else
     assert from_mirror["used"] == {f"'{ARC}' (ARC-Easy)": 1, f"'{KOBEST}' (boolq)": 1}
 
 
-def test_what_changed_upstream_is_a_new_version_and_what_did_not_is_none(tmp_path: Path) -> None:
+def test_what_changed_upstream_is_a_new_version_and_what_did_not_is_none(
+    tmp_path: Path, used_before: UsedBefore
+) -> None:
+    used_before(tmp_path / "home" / "work")
     with FakeHub() as hub:
         first = hub.push(ARC, arc_files())
         env = environment(tmp_path, HF_ENDPOINT=hub.url)
@@ -232,10 +239,9 @@ def nothing_but(folder: Path) -> TaskData:
     return TaskData(Mirror(FileObjects(folder)), only=True)
 
 
-def test_missing_data_are_one_sentence_with_the_command(tmp_path: Path) -> None:
-    prepare_lm_eval(None)
+def test_missing_data_are_one_sentence_with_the_command(tmp_path: Path, used_before: UsedBefore) -> None:
     with pytest.raises(MirrorError) as caught:
-        load_tasks(Suite(name="arc_easy"), nothing_but(tmp_path), work_folder=tmp_path)
+        load_tasks(Suite(name="arc_easy"), nothing_but(tmp_path), work_folder=used_before(tmp_path))
     assert str(caught.value) == (
         "The mirror has no data set 'allenai/ai2_arc' (ARC-Easy); run `vllm-quality datasets mirror arc_easy` where the "
         "Hugging Face hub can be reached, with this VLLM_QUALITY_OBJECTS_URL."
@@ -263,17 +269,16 @@ def test_a_task_whose_own_code_loads_its_data_is_served_too(tmp_path: Path) -> N
     assert loaded.data == {"'team/quiz' (main)": 1}
 
 
-def test_a_task_that_is_a_class_is_served_too(tmp_path: Path) -> None:
+def test_a_task_that_is_a_class_is_served_too(tmp_path: Path, used_before: UsedBefore) -> None:
     from datasets import Dataset
 
-    prepare_lm_eval(None)
     mirror = Mirror(FileObjects(tmp_path / "objects"))
     row = {"id": "1", "title": "t", "context": "c", "question": "q", "answers": {"text": ["c"], "answer_start": [0]}}
     mirror.publish(
         DatasetRequest("lighteval/squad_v2", None),
         {"train": Dataset.from_list([row]), "validation": Dataset.from_list([row])},
     )
-    loaded = load_tasks(Suite(name="squadv2"), TaskData(mirror, only=True), work_folder=tmp_path)
+    loaded = load_tasks(Suite(name="squadv2"), TaskData(mirror, only=True), work_folder=used_before(tmp_path))
     assert list(loaded.tasks["squadv2"].eval_docs) == [row]
 
 
@@ -332,7 +337,8 @@ def test_outside_of_a_suite_the_library_is_itself(tmp_path: Path) -> None:
     assert list(datasets.load_dataset("json", data_files=str(data), split="train")) == [{"a": 1}]
 
 
-def test_a_failed_task_does_not_keep_the_others_from_the_mirror(tmp_path: Path) -> None:
+def test_a_failed_task_does_not_keep_the_others_from_the_mirror(tmp_path: Path, used_before: UsedBefore) -> None:
+    used_before(tmp_path / "home" / "work")
     folder = tmp_path / "repositories"
     for path, data in kobest_files().items():
         (folder / KOBEST / path).parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Where lm-eval's own tasks are found, without asking lm-eval to read all of them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,12 +33,19 @@ def test_the_index_is_the_one_that_lm_eval_makes_itself(tmp_path: Path) -> None:
             )
 
 
-def test_it_is_read_once_for_a_work_folder_and_again_only_for_a_name_that_it_lacks(tmp_path: Path) -> None:
-    BuiltinTasks(tmp_path).entries("arc_easy")
+def test_it_is_read_once_for_a_work_folder_and_again_only_for_a_name_that_it_lacks(
+    tmp_path: Path, used_before: Callable[[Path], Path]
+) -> None:
+    used_before(tmp_path)
     (kept,) = (tmp_path / "lm_eval_tasks").iterdir()
     kept.write_text('[["mine", "TASK", "mine.yaml", []]]', encoding="utf-8")
     assert list(BuiltinTasks(tmp_path).entries("mine")) == ["mine"]
     assert len(BuiltinTasks(tmp_path).entries("kobest")) > 10_000
+    assert kept.stat().st_size > 1_000_000  # kept again, with what was asked for
+
+
+def test_an_index_that_cannot_be_read_is_made_again(tmp_path: Path, used_before: Callable[[Path], Path]) -> None:
+    (kept,) = (used_before(tmp_path) / "lm_eval_tasks").iterdir()
     kept.write_text("not an index", encoding="utf-8")
     assert "kobest" in BuiltinTasks(tmp_path).entries("kobest")
 

@@ -1,5 +1,6 @@
 """Tasks are found by name, and a wrong name is answered with the right ones."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,9 @@ def test_a_tag_stands_for_its_tasks(tmp_path: Path) -> None:
     assert loaded.groups == {}
 
 
-def test_a_group_of_ones_own_may_name_tasks_of_lm_eval_and_an_own_task_wins(tmp_path: Path) -> None:
+def test_a_group_of_ones_own_may_name_tasks_of_lm_eval_and_an_own_task_wins(
+    tmp_path: Path, used_before: Callable[[Path], Path]
+) -> None:
     from datasets import Dataset
 
     mirror = Mirror(FileObjects(tmp_path / "objects"))
@@ -56,7 +59,7 @@ def test_a_group_of_ones_own_may_name_tasks_of_lm_eval_and_an_own_task_wins(tmp_
     (tmp_path / "all.yaml").write_text("group: of_both\ntask: [sums, arc_easy, arc_challenge]\n", encoding="utf-8")
     data = TaskData(mirror, only=True)
     suite = Suite(name="of_both", include_path=tmp_path)
-    loaded = load_tasks(suite, lambda request, ask: data(request, ask), work_folder=tmp_path / "work")
+    loaded = load_tasks(suite, lambda request, ask: data(request, ask), work_folder=used_before(tmp_path / "work"))
     assert sorted(loaded.tasks) == ["arc_challenge", "arc_easy", "sums"]
     assert list(loaded.tasks["arc_easy"].eval_docs) == rows
     assert len(loaded.tasks["arc_challenge"].eval_docs) == 12

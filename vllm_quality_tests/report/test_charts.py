@@ -1,38 +1,19 @@
 """Charts are valid SVG of bounded size, whatever the numbers are."""
 
 import re
-from xml.etree import ElementTree
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vllm_quality.report.charts import (
-    Bar,
-    Past,
-    history_line,
-    latency_distribution,
-    latency_over_time,
-    score_bars,
-    time_tick,
-)
+from vllm_quality.report.charts import latency_distribution, latency_over_time, time_tick
 from vllm_quality.report.figures import stage_charts
 from vllm_quality.report.svg import Axis, nice_step
-from vllm_quality.report.units import Scale
+from vllm_quality_tests.report.html_page import whole
 from vllm_quality_tests.report.releases import requests
 
 FINITE = st.floats(0, 1e6, allow_nan=False)
-ANY = st.floats(-1e6, 1e6, allow_nan=False)
-
-
-def whole(svg: str) -> str:
-    """The drawing, parsed; fails on text that is no XML and on coordinates that are no numbers."""
-    for element in ElementTree.fromstring(svg).iter():
-        for name in ("x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "width", "height"):
-            float(element.get(name, "0"))
-        assert re.fullmatch(r"[ML h0-9. -]*", element.get("d", ""))
-    return svg
 
 
 @settings(max_examples=60, deadline=None)
@@ -47,21 +28,6 @@ def test_latency_over_time(points: list[tuple[float, float]], failed: list[float
 def test_latency_distribution(values: list[float]) -> None:
     svg = whole(latency_distribution([("one & all", values)], "label"))
     assert ("no request was answered" in svg) == (not any(values))
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(ANY, max_size=20), ANY, st.none() | ANY, st.booleans())
-def test_history(earlier: list[float], now: float, limit_at: float | None, worse: bool) -> None:
-    past = [Past(f"tag<{index}>", value, index % 2 == 0) for index, value in enumerate(earlier)]
-    svg = whole(history_line("title", "place", past, Past("now", now, True), Scale(1, " s", 2), limit_at, worse))
-    assert svg.count("<circle") == len(earlier) + 1
-    assert ("bad-fill" in svg) == worse
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.none() | st.floats(0, 1), st.none() | st.floats(0, 1)), max_size=10))
-def test_bars(scores: list[tuple[float, float | None, float | None]]) -> None:
-    bars = [Bar("<name>" * 20, value, stderr, baseline, worse=True) for value, stderr, baseline in scores]
-    assert whole(score_bars(bars, "label")).count("<rect") == len(scores)
 
 
 def test_many_requests_are_thinned_but_the_slowest_stay() -> None:

@@ -9,7 +9,10 @@ from vllm_quality.report.units import (
     human,
     human_change,
     human_duration,
+    human_effect,
+    human_interval,
     human_limit,
+    human_size,
     human_time,
     metric_label,
     metric_title,
@@ -52,6 +55,18 @@ def test_values_in_one_row_share_their_unit() -> None:
     assert [scale.text(value) for value in (0.95, 1.2, None)] == ["0.95 s", "1.20 s", "–"]
 
 
+def test_effects_are_points_of_a_score_and_per_cent_of_load() -> None:
+    score = replace(
+        FINE, area="quality", metric="eval/x/em", current=0.5, baseline=0.52, effect=-0.024, low=-0.031, high=0.0
+    )
+    assert (human_effect(score), human_interval(score)) == ("−2.4 points", "−3.1 to 0.0")
+    assert [human_size(score, size) for size in (0.02, 0.0125, None)] == ["2 points", "1.2 points", "–"]
+    load = replace(score, area="performance", metric="load/a/b/ttft_p99_s", effect=0.358, low=0.2, high=30.0)
+    assert (human_effect(load), human_interval(load)) == ("+35.8 %", "+20.0 to +3,000")
+    assert human_effect(replace(load, effect=None, change=-0.5)) == "−50.0 %"
+    assert human_interval(replace(load, low=None)) == ""
+
+
 def test_changes_and_limits() -> None:
     assert [human_change(change) for change in (0.1234, -0.5, 0.0001, None, 12.0)] == [
         "+12.3 %",
@@ -85,6 +100,7 @@ def test_names() -> None:
     assert metric_label("load/baseline/main/output_tokens_per_s") == "load/baseline/main: output throughput"
     assert metric_label("eval/basics_ko/exact_match") == "basics_ko: exact match"
     assert metric_label("load/baseline") == "load/baseline"
+    assert metric_label("eval/mmlu/acc[physics/high school]") == "mmlu, physics/high school: acc"
     assert metric_title("load/s/m/send_lag_max_s") == "how late the client itself was max"
     assert metric_title("eval/deepeval/exact_answer_score") == "exact answer score"
 

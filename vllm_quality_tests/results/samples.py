@@ -50,6 +50,8 @@ def samples_frame(rows: Sequence[Mapping[str, Any]] = ({},)) -> pl.DataFrame:
         "prompt_tokens": 12,
         "output_tokens": 3,
         "judge": "",
+        "cluster": "passage 1",
+        "slices": ["language=ko", "subject=history"],
     }
     return pl.DataFrame([{**usual, **row} for row in rows], schema=SAMPLE_SCHEMA)
 

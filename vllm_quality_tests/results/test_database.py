@@ -160,7 +160,7 @@ def test_times_without_a_zone_are_refused_everywhere(store: ResultStore, run_id:
     for write in (
         lambda: store.write_run(run_row(run_id, finished_at=naive)),
         lambda: store.write_results([ResultRow(run_id, "t", "m", 1.0, naive)]),
-        lambda: store.record_alert(AlertRow(run_id, "t", "failed", naive, "teams", "")),
+        lambda: store.record_alerts([AlertRow(run_id, "t", "failed", naive, "teams", "")]),
         lambda: store.history(before=naive, exclude_tag="", limit=1),
     ):
         with pytest.raises(ResultsError, match="without a zone"):
@@ -234,12 +234,17 @@ def test_nothing_to_write_is_no_error(store: ResultStore, run_id: str) -> None:
 
 
 def test_the_ledger_remembers_per_run_and_kind(store: ResultStore, run_id: str) -> None:
-    assert not store.alert_sent(run_id, "worse")
+    other = f"{run_id}x"
+    assert store.alerts_of([run_id, other]) == set()
     for _ in range(2):
-        store.record_alert(AlertRow(run_id, "release-1", "worse", NOON, "teams", "202 Accepted"))
-    assert store.alert_sent(run_id, "worse")
-    assert not store.alert_sent(run_id, "failed")
-    assert not store.alert_sent(f"{run_id}x", "worse")
+        store.record_alerts(
+            [AlertRow(run, "release-1", "worse", NOON, f"teams {run_id}", "202 Accepted") for run in (run_id, other)]
+        )
+    assert store.alerts_of([run_id]) == {(run_id, "worse")}
+    assert store.alerts_of([run_id, other, "nobody"]) == {(run_id, "worse"), (other, "worse")}
+    assert store.messages_since(NOON - timedelta(seconds=1), f"teams {run_id}") == [NOON]
+    assert store.messages_since(NOON, f"teams {run_id}") == []
+    assert store.messages_since(NOON - timedelta(days=1), "outbox") == []
     rows = store.query("SELECT count() FROM alerts FINAL WHERE run_id = {id:String}", {"id": run_id})
     assert rows.item() == 1
 

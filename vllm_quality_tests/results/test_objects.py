@@ -151,3 +151,25 @@ def test_an_address_that_cannot_be_used_is_refused(url: str) -> None:
     with pytest.raises(ObjectsError) as caught:
         open_objects(load_settings(objects_url=url))
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [0, 1000, 40_000_000])
+def test_a_file_is_an_object_like_any_other(objects: ObjectStore, tmp_path: Path, size: int) -> None:
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    source.write_bytes(bytes(range(250)) * (size // 250))
+    assert objects.put_file("runs/a/items.parquet", source, "application/vnd.apache.parquet")
+    assert not objects.put_file("runs/a/items.parquet", source)
+    assert not objects.put("runs/a/items.parquet", b"")
+    objects.get_file("runs/a/items.parquet", copy)
+    assert copy.read_bytes() == source.read_bytes() == objects.get("runs/a/items.parquet")
+
+
+def test_a_file_that_is_missing_on_either_side_is_one_sentence(objects: ObjectStore, tmp_path: Path) -> None:
+    with pytest.raises(ObjectsError, match="There is no object"):
+        objects.get_file("runs/a/items.parquet", tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+    with pytest.raises(ObjectsError, match="cannot be stored"):
+        objects.put_file("a", tmp_path / "none")
+    objects.put("a", b"x")
+    with pytest.raises(ObjectsError, match="cannot be written"):
+        objects.get_file("a", tmp_path / "no-folder" / "copy")

@@ -33,11 +33,11 @@ def status(verdict: Verdict) -> str:
     ("metric", "before", "now", "expected"),
     [
         (ACC, 0.80, 0.71, "worse"),
-        (ACC, 0.80, 0.72, "ok"),  # exactly 10 % is still fine
-        (ACC, 0.80, 0.95, "ok"),
+        (ACC, 0.80, 0.72, "pass"),  # exactly 10 % is still fine
+        (ACC, 0.80, 0.95, "pass"),
         (TTFT, 0.100, 0.111, "worse"),
-        (TTFT, 0.100, 0.110, "ok"),
-        (TTFT, 0.100, 0.020, "ok"),
+        (TTFT, 0.100, 0.110, "pass"),
+        (TTFT, 0.100, 0.020, "pass"),
     ],
 )
 def test_a_metric_is_worse_beyond_ten_percent_in_its_bad_direction(
@@ -101,7 +101,7 @@ def test_an_unknown_metric_is_recorded_but_not_judged() -> None:
 
 @pytest.mark.parametrize(
     ("metric", "now", "expected"),
-    [(ACC, 0.0, "ok"), (ACC, 0.1, "ok"), (TTFT, 0.0, "ok"), (TTFT, 0.1, "no_baseline")],
+    [(ACC, 0.0, "pass"), (ACC, 0.1, "pass"), (TTFT, 0.0, "pass"), (TTFT, 0.1, "no_baseline")],
 )
 def test_a_change_from_zero_has_a_direction_but_no_size(metric: str, now: float, expected: str) -> None:
     assert status(judge([measured(metric, now)], past(metric, 0.0), Thresholds())) == expected
@@ -130,13 +130,13 @@ def test_older_runs_than_n_change_nothing(now: float, before: list[float], extra
 def test_barred_runs_are_not_compared_with() -> None:
     barred = {ACC: {"run-0": "the judge moved"}}
     verdict = judge([measured(ACC, 0.5)], past(ACC, 0.9, 0.5), Thresholds(), barred)
-    assert (status(verdict), verdict.findings[0].baseline, verdict.baseline_runs) == ("ok", 0.5, ("run-1",))
+    assert (status(verdict), verdict.findings[0].baseline, verdict.baseline_runs) == ("pass", 0.5, ("run-1",))
 
 
 def test_where_all_are_barred_it_cannot_tell_and_says_why() -> None:
     barred = {ACC: {"run-0": "the judge moved"}}
     verdict = judge([measured(ACC, 0.5)], past(ACC, 0.9), Thresholds(), barred)
-    assert (verdict.status, status(verdict)) == ("invalid", "invalid")
+    assert (verdict.status, status(verdict)) == ("not_comparable", "not_comparable")
     assert verdict.findings[0].reason == "the judge moved, so it is not compared."
 
 
@@ -144,3 +144,12 @@ def test_a_floor_holds_whoever_judged() -> None:
     barred = {ACC: {"run-0": "the judge moved"}}
     verdict = judge([measured(ACC, 0.5)], past(ACC, 0.9), Thresholds(floors={ACC: 0.6}), barred)
     assert status(verdict) == "worse"
+
+
+def test_a_score_without_overlap_is_recorded_and_bound_only_by_fixed_limits() -> None:
+    apart = f"{ACC}_without_overlap"
+    both = Measurement("eval/basics_en", {ACC: 0.8, apart: 0.1}, "same")
+    history = [PastValues("run-0", "pass", {"eval/basics_en": "same"}, {ACC: 0.8, apart: 0.8})]
+    assert [finding.metric for finding in judge([both], history, Thresholds()).findings] == [ACC]
+    bound = judge([both], history, Thresholds(floors={"*_without_overlap": 0.5}))
+    assert [(finding.metric, finding.status) for finding in bound.findings] == [(ACC, "pass"), (apart, "worse")]

@@ -66,3 +66,16 @@ def test_failures_are_refused_where_no_overload_is_meant() -> None:
     assert thresholds.floor("load/production_real/poisson-15/success_ratio") == 0.99
     assert thresholds.floor("load/saturation/rate-40/success_ratio") is None
     assert thresholds.floor("load/sweep/concurrency-256/success_ratio") is None
+
+
+def test_a_score_without_overlap_is_what_its_plain_one_is_but_held_against_no_earlier_release() -> None:
+    for plain in ("eval/arc/acc", "eval/arc/perplexity", "eval/deepeval/rag_accuracy_score"):
+        definition, apart = definition_of(plain), definition_of(f"{plain}_without_overlap")
+        assert definition is not None
+        assert apart is not None
+        assert (apart.higher_is_better, apart.unit) == (definition.higher_is_better, definition.unit)
+        assert (definition.compared, apart.compared) == (True, False)
+    stderr = definition_of("eval/arc/acc_without_overlap_stderr")
+    assert stderr is not None
+    assert stderr.higher_is_better is None
+    assert definition_of("eval/arc/novel_without_overlap") is None

@@ -8,7 +8,7 @@ from vllm_quality.verdict.types import Finding, Verdict
 FINE = Finding(
     metric="eval/basics/exact_match",
     area="quality",
-    status="ok",
+    status="pass",
     current=0.8,
     baseline=0.8,
     change=0.0,

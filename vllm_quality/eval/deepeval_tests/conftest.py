@@ -15,7 +15,7 @@ import pytest
 from vllm_quality.eval.answers import Answer, ask
 from vllm_quality.eval.client import ModelClient, RetryPolicy
 from vllm_quality.eval.deepeval_judge import make_deepeval_judge
-from vllm_quality.eval.deepeval_suite import sampling_of
+from vllm_quality.eval.deepeval_run import sampling_of
 from vllm_quality.eval.deepeval_tests.goldens import PACKAGED_GOLDENS, load_goldens
 from vllm_quality.eval.environment import prepare_deepeval
 from vllm_quality.eval.items import Item

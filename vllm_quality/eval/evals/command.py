@@ -15,11 +15,10 @@ from rich.text import Text
 from vllm_quality.eval.answers import Progress as Report
 from vllm_quality.eval.evals.catalog import list_evals, needs_of
 from vllm_quality.eval.evals.load import load_plan
-from vllm_quality.eval.evals.outcome import EVERY
 from vllm_quality.eval.evals.plan import EvalError, Plan
 from vllm_quality.eval.evals.run import run_eval
 from vllm_quality.eval.judge import judge_settings
-from vllm_quality.eval.result import SuiteResult
+from vllm_quality.eval.result import EVERY, SuiteResult
 from vllm_quality.serving.endpoint import Endpoint, identify, resolve_base_url
 from vllm_quality.settings import Profile, Settings
 

@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from vllm_quality.eval.evals.openai_file import read_openai_eval
 from vllm_quality.eval.evals.openai_plan import plan_openai
 from vllm_quality.eval.evals.plan import EvalError, Plan
 from vllm_quality.eval.evals.promptfoo import is_promptfoo, plan_promptfoo
 from vllm_quality.eval.evals.rows import read_lines
-from vllm_quality.eval.suites import safe_name
+from vllm_quality.eval.suites import Bounds, safe_name
 
 SUFFIXES = (".json", ".yaml", ".yml")
 _RESERVED = ("deepeval",)
@@ -47,6 +49,11 @@ def load_plan(path: Path, data: Path | None = None, *, skip_unsupported: bool = 
     stored, name = read_stored(path), name_of(path)
     if name in _RESERVED:
         raise EvalError(f"{path} makes an eval called {name!r}, which is taken; rename the file.")
+    plan = _plan(stored, path, name, data, skip_unsupported=skip_unsupported)
+    return replace(plan, bounds=_bounds(stored, path))
+
+
+def _plan(stored: Mapping[str, Any], path: Path, name: str, data: Path | None, *, skip_unsupported: bool) -> Plan:
     if is_promptfoo(stored):
         if data is not None:
             raise EvalError(f"{path} is a Promptfoo configuration, whose tests are its data; leave --data out.")
@@ -55,3 +62,14 @@ def load_plan(path: Path, data: Path | None = None, *, skip_unsupported: bool = 
     beside = path.parent / loaded.data if loaded.data else None
     source = data or beside
     return plan_openai(loaded, read_lines(source) if source else None, name, str(path))
+
+
+def _bounds(stored: Mapping[str, Any], path: Path) -> Bounds:
+    """`time_limit_s` and `concurrency_probe`, which are ours, of a file in either form."""
+    inner = stored.get("eval")
+    try:
+        return Bounds.model_validate({**(inner if isinstance(inner, dict) else {}), **stored})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"] if part != "[key]")
+        raise EvalError(f"{path}: {place} cannot be used: {first['msg'][0].lower()}{first['msg'][1:]}.") from None

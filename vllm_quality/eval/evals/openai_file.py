@@ -8,7 +8,7 @@ model is not: the release is asked. Ours are `min_pass`, `optional` and `data` (
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from vllm_quality.eval.evals.plan import EvalError
 from vllm_quality.eval.graders.schema import AnyGrader, Message
@@ -25,7 +25,7 @@ class DataSourceConfig(_Part):
 
     type: Literal["custom", "logs", "stored_completions"] = "custom"
     item_schema: dict[str, Any] | None = None
-    row_schema: dict[str, Any] | None = Field(None, alias="schema")
+    row_schema: dict[str, Any] | None = Field(None, validation_alias=AliasChoices("schema", "schema_"))
 
     @property
     def of_items(self) -> Mapping[str, Any] | None:
@@ -120,7 +120,9 @@ def _merged(stored: Mapping[str, Any], where: str) -> dict[str, Any]:
         evals = [entry for entry in stored["data"] if isinstance(entry, dict)]
         if len(evals) != 1:
             names = ", ".join(str(entry.get("name")) for entry in evals[:5])
-            raise EvalError(f"{where} holds {len(evals)} evals ({names}); put each into a file of its own.")
+            raise EvalError(
+                f"{where} holds {len(evals)} evals ({names}); put each into a file of its own, or carry them over with `vllm-quality evals import`."
+            )
         return _merged(evals[0], where)
     inner = stored.get("eval")
     found = {**(inner if isinstance(inner, dict) else stored)}

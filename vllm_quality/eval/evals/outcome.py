@@ -6,7 +6,7 @@ from statistics import fmean
 
 from vllm_quality.eval.answers import Answer, Status
 from vllm_quality.eval.evals.plan import Check, Row
-from vllm_quality.eval.graders.bench import Grade
+from vllm_quality.eval.graders.bench import LATE, Grade
 from vllm_quality.eval.graders.schema import (
     LabelModel,
     Multi,
@@ -17,11 +17,10 @@ from vllm_quality.eval.graders.schema import (
     needs_judge,
 )
 from vllm_quality.eval.graders.templates import MissingValueError, as_text, render
-from vllm_quality.eval.result import count_metrics, find_problem, hash_of
+from vllm_quality.eval.result import EVERY, count_metrics, find_problem, hash_of
 from vllm_quality.eval.signals import Signal, signal_metrics
 from vllm_quality.eval.standard_errors import mean_stderr
 
-EVERY = "every_criterion"  # the row as a whole
 MISSING = {True: "no judge", False: "no embeddings"}
 _MOST_JUDGE_ERRORS = (
     0.25  # of one criterion's judgements; beyond that the judge, or the grader's code, fails at the answers
@@ -45,6 +44,11 @@ class Result:
     reason: str = ""
     judge: str | None = None
     seconds: float = 0.0
+
+    @property
+    def late(self) -> bool:
+        """Whether the time for grading was over before this one had its grade."""
+        return self.status == "judge_error" and self.reason == LATE.reason
 
     @property
     def lacks_model(self) -> bool:
@@ -147,7 +151,8 @@ def problem_of(criteria: Sequence[str], outcomes: Sequence[Outcome], gave_up: st
         late = sum(not outcome.answer.reached for outcome in outcomes)
         if 2 * late > sum(outcome.answer.status == "infra_error" for outcome in outcomes):
             return (
-                f"{late} of {len(outcomes)} items were not reached within the {limit_s:g} s that asking them may take."
+                f"{late} of {len(outcomes)} items were not reached within the {limit_s:g} s that asking them may take; raise "
+                "the eval's time_limit_s."
             )
         return unanswered
     for name in criteria:

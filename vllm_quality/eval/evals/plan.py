@@ -7,6 +7,7 @@ from typing import Any
 from vllm_quality.errors import UserError
 from vllm_quality.eval.answers import Sampling
 from vllm_quality.eval.graders.schema import Grader, needs_embeddings, needs_judge, runs_python
+from vllm_quality.eval.suites import Bounds
 
 MAX_TOKENS = 1024  # of an answer, where the eval does not say
 
@@ -62,6 +63,7 @@ class Plan:
     name       in the form that metric paths take
     min_pass   criterion -> the least pass ratio (mean score where nothing passes or fails) that is all right; "*" is any
     notes      what is done in another way than where the eval comes from
+    bounds     how long asking may take (and again grading), how many rows are asked once more alone
     """
 
     name: str
@@ -70,6 +72,7 @@ class Plan:
     sampling: Sampling = field(default_factory=lambda: Sampling(MAX_TOKENS))
     min_pass: Mapping[str, float] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    bounds: Bounds = field(default_factory=Bounds)
 
     @property
     def criteria(self) -> list[str]:
@@ -80,6 +83,11 @@ class Plan:
     def graders(self) -> list[Grader]:
         """Every grader, each once."""
         return list({id(check.grader): check.grader for row in self.rows for check in row.checks.values()}.values())
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the same question should get the same answer."""
+        return self.sampling.temperature == 0
 
     @property
     def asks_release(self) -> bool:

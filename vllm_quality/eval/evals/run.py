@@ -7,8 +7,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from vllm_quality.eval.answers import Asking, Progress
+from vllm_quality.eval.canary_run import canary_metrics, canary_sample, canary_text
 from vllm_quality.eval.client import RetryPolicy, run_async
+from vllm_quality.eval.evals.alone import alone_metrics, alone_samples, alone_text, probe_size
+from vllm_quality.eval.evals.canary import CANARY
 from vllm_quality.eval.evals.load import load_plan
 from vllm_quality.eval.evals.outcome import (  # fmt: skip
     Outcome,
@@ -19,11 +24,11 @@ from vllm_quality.eval.evals.outcome import (  # fmt: skip
     text_row,
 )
 from vllm_quality.eval.evals.plan import EvalError, Plan, Row
-from vllm_quality.eval.evals.runner import Runner
+from vllm_quality.eval.evals.runner import Done, Grading, Runner
 from vllm_quality.eval.graders.python_grader import PythonLimits
 from vllm_quality.eval.judge import JudgeSettings
+from vllm_quality.eval.labelled import LabelledAnswer
 from vllm_quality.eval.result import SuiteResult, hash_of, not_judged, samples_frame, texts_frame
-from vllm_quality.eval.suites import DEFAULT_TIME_LIMITS_S
 from vllm_quality.serving.endpoint import Endpoint, EndpointError
 from vllm_quality.settings import Profile
 
@@ -45,6 +50,7 @@ def run_eval(
     timeout_s: float,
     retry: RetryPolicy | None = None,
     time_limit_s: float | None = None,
+    frozen: Sequence[LabelledAnswer] = (),
     limits: PythonLimits | None = None,
     skip_unsupported: bool = False,
     on_progress: Progress | None = None,
@@ -56,37 +62,34 @@ def run_eval(
     endpoint          the release; None where every row has an answer
     judge             None: criteria that need one have no scores
     embedding_model   served by the judge's endpoint, for `cosine`
-    time_limit_s      seconds that asking may take, and again that grading may; None for the profile's own
+    time_limit_s      seconds that asking may take, and again that grading may; None for the eval's or the profile's own
+    frozen            answers that the judge grades again where it judges anything, to show whether it moved
     skip_unsupported  leave out what of a Promptfoo configuration cannot be done
     on_progress       called with what is done and what is to do, in rows: each is asked, then graded
     Raises `EvalError`, `EndpointError` before anything is measured; later failures become statuses.
     """
     plan = eval_file if isinstance(eval_file, Plan) else load_plan(eval_file, data, skip_unsupported=skip_unsupported)
     rows = choose(plan, ROWS[profile])
-    if endpoint is None and any(row.sample is None for _, row in rows):
-        raise EvalError(f"Eval {plan.name!r} has rows without answers; name the release to ask with --base-url.")
-    if endpoint is not None and "chat" not in endpoint.capabilities and plan.asks_release:
-        raise EndpointError(f"{endpoint.base_url} offers no chat, which evals are asked through; serve a chat model.")
-    limit_s, asker = time_limit_s or DEFAULT_TIME_LIMITS_S[profile], None
+    _check_endpoint(plan, rows, endpoint)
+    limit_s = time_limit_s or plan.bounds.time_limit_for(profile)
+    retry, started = retry or RetryPolicy(), time.monotonic()
+    asking = None
     if endpoint is not None:
-        deadline = time.monotonic() + limit_s
-        asker = Asking(endpoint, api_key, concurrency, timeout_s, retry or RetryPolicy(), on_progress, deadline)
-    runner = Runner(
-        plan, asker, judge, embedding_model, concurrency, timeout_s, retry or RetryPolicy(), limits, limit_s
-    )
-    started = time.monotonic()
-    outcomes, gave_up = run_async(lambda: runner.run(rows, on_progress))
-    step = f"eval/{plan.name}"
-    metrics = collect_metrics(step, plan.criteria, outcomes)
+        asking = Asking(endpoint, api_key, concurrency, timeout_s, retry, on_progress, started + limit_s)
+    grading = Grading(judge, embedding_model, concurrency, timeout_s, retry, limits, limit_s)
+    probe = probe_size(plan, profile, rows) if concurrency > 1 else 0
+    runner = Runner(plan, asking, grading)
+    done = run_async(lambda: runner.run(rows, on_progress, probe=probe, frozen=frozen))
+    metrics = _metrics(plan, done)
     return SuiteResult(
-        step=step,
+        step=_step(plan),
         metrics=metrics,
-        samples=samples_frame([row for outcome in outcomes for row in sample_rows(plan.name, outcome)]),
-        texts=texts_frame([text_row(plan.name, outcome) for outcome in outcomes]),
+        samples=_samples(plan, done),
+        texts=_texts(plan, done),
         comparable=_comparable(plan, rows, judge, embedding_model, concurrency),
-        problem=problem_of(plan.criteria, outcomes, gave_up, limit_s),
+        problem=problem_of(plan.criteria, done.outcomes, done.gave_up, limit_s),
         details={
-            **_told(plan, outcomes),
+            **_told(plan, done),
             "profile": profile,
             "time_limit_s": limit_s,
             "judge": judge.model if judge and "judge" in plan.needs else None,
@@ -94,6 +97,38 @@ def run_eval(
             "duration_s": round(time.monotonic() - started, 3),
         },
     )
+
+
+def _check_endpoint(plan: Plan, rows: Sequence[tuple[str, Row]], endpoint: Endpoint | None) -> None:
+    if endpoint is None and any(row.sample is None for _, row in rows):
+        raise EvalError(f"Eval {plan.name!r} has rows without answers; name the release to ask with --base-url.")
+    if endpoint is not None and "chat" not in endpoint.capabilities and plan.asks_release:
+        raise EndpointError(f"{endpoint.base_url} offers no chat, which evals are asked through; serve a chat model.")
+
+
+def _step(plan: Plan) -> str:
+    return f"eval/{plan.name}"
+
+
+def _metrics(plan: Plan, done: Done) -> dict[str, float]:
+    step = _step(plan)
+    return (
+        collect_metrics(step, plan.criteria, done.outcomes)
+        | canary_metrics(step, done.canary)
+        | alone_metrics(step, done.outcomes, done.alone)
+    )
+
+
+def _samples(plan: Plan, done: Done) -> pl.DataFrame:
+    rows = [row for outcome in done.outcomes for row in sample_rows(plan.name, outcome)]
+    rows += [row for outcome in done.alone for row in alone_samples(plan.name, outcome)]
+    return samples_frame([*rows, *(canary_sample(CANARY, entry) for entry in done.canary)])
+
+
+def _texts(plan: Plan, done: Done) -> pl.DataFrame:
+    rows = [text_row(plan.name, outcome) for outcome in done.outcomes]
+    rows += [alone_text(plan.name, outcome) for outcome in done.alone]
+    return texts_frame([*rows, *(canary_text(CANARY, entry) for entry in done.canary)])
 
 
 def choose(plan: Plan, limit: int | None) -> list[tuple[str, Row]]:
@@ -110,29 +145,43 @@ def choose(plan: Plan, limit: int | None) -> list[tuple[str, Row]]:
     return [pair for pair in keyed if pair[0] in kept]
 
 
-def _told(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _told(plan: Plan, done: Done) -> dict[str, Any]:
     """What a person wants to know beside the figures."""
-    lacking = {n: r.judge for outcome in outcomes for n, r in outcome.results.items() if r.lacks_model}
-    spans = {n: list(c.grader.span) for o in outcomes for n, c in o.row.checks.items() if c.grader.span != (0.0, 1.0)}
-    seconds = Counter({"asking the release": sum(o.asked_s for o in outcomes if o.row.sample is None)})
-    for outcome in outcomes:
-        seconds.update({f"grading {name}": result.seconds for name, result in outcome.results.items()})
+    outcomes = done.outcomes
+    statuses = {
+        name: dict(Counter(o.results[name].status for o in outcomes if name in o.results)) for name in plan.criteria
+    }
     return {
         "criteria": plan.criteria,
         "yes or no": [name for name in plan.criteria if is_yes_no(name, outcomes)],
-        "statuses": {
-            name: dict(Counter(o.results[name].status for o in outcomes if name in o.results)) for name in plan.criteria
-        },
-        "without scores": lacking,
-        "ranges": spans,
+        "statuses": statuses,
+        "without scores": {n: r.judge for o in outcomes for n, r in o.results.items() if r.lacks_model},
+        "ranges": _ranges(outcomes),
         "min_pass": dict(plan.min_pass),
-        "seconds": {name: round(spent, 3) for name, spent in seconds.items()},
+        "seconds": _seconds(outcomes),
         "bad_rows": len(plan.bad_rows),
         "bad_row_examples": [f"line {row.line} {row.reason}" for row in plan.bad_rows[:_MOST_SHOWN]],
         "notes": list(plan.notes),
         "not_reached": sum(not outcome.answer.reached for outcome in outcomes),
+        "not_graded": sum(result.late for outcome in outcomes for result in outcome.results.values()),
+        "asked_alone": len(done.alone) if plan.greedy else "nothing: the sampling is not greedy",
+        "canary": f"{len(done.canary)} answers" if done.canary else None,
         "null_contents": sum(outcome.answer.error == "the answer's content is null" for outcome in outcomes),
     }
+
+
+def _ranges(outcomes: Sequence[Outcome]) -> dict[str, list[float]]:
+    """The range of each criterion that has another one than from 0 to 1."""
+    checks = [(name, check) for outcome in outcomes for name, check in outcome.row.checks.items()]
+    return {name: list(check.grader.span) for name, check in checks if check.grader.span != (0.0, 1.0)}
+
+
+def _seconds(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """Where the time went, by part; parts ran side by side."""
+    spent = Counter({"asking the release": sum(o.asked_s for o in outcomes if o.row.sample is None)})
+    for outcome in outcomes:
+        spent.update({f"grading {name}": result.seconds for name, result in outcome.results.items()})
+    return {name: round(seconds, 3) for name, seconds in spent.items()}
 
 
 def _comparable(

@@ -48,6 +48,9 @@ class Grade:
     seconds: float = 0.0
 
 
+LATE = Grade(None, status="judge_error", reason="the time for grading was over")
+
+
 class Bench:
     """All that graders work with. Model graders need a judge, cosine needs embeddings; without, they give no score."""
 

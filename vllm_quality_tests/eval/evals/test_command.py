@@ -51,7 +51,10 @@ def test_a_run_shows_a_table_and_leaves_files(release: str, tmp_path: Path) -> N
         "texts.parquet",
         "bad_rows.jsonl",
     }
-    assert pl.read_parquet(out / "texts.parquet").height == 10
+    assert pl.read_parquet(out / "texts.parquet")["suite"].value_counts(sort=True).rows() == [
+        ("sums", 10),
+        ("sums@1", 2),
+    ]
     assert json.loads((out / "summary.json").read_text(encoding="utf-8"))["metrics"]["eval/sums/items_count"] == 10
     assert "k-1" not in done.stdout + (out / "summary.json").read_text(encoding="utf-8")
 

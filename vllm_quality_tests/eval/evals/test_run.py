@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from vllm_quality.eval.canary_run import canary_answers
 from vllm_quality.eval.evals.plan import EvalError
 from vllm_quality.eval.evals.run import run_eval
 from vllm_quality.eval.judge import JudgeSettings
@@ -15,11 +16,19 @@ from vllm_quality.eval.result import SuiteResult
 from vllm_quality.results.rows import check_samples
 from vllm_quality.serving.endpoint import EndpointError
 from vllm_quality.verdict.metrics import definition_of
-from vllm_quality_tests.eval.evals.eval_files import CRITERIA, add_up, sums, write_eval, write_rows
+from vllm_quality_tests.eval.evals.eval_files import (
+    CRITERIA,
+    add_up,
+    sums,
+    write_eval,
+    write_promptfoo,
+    write_rows,
+)
 from vllm_quality_tests.eval.graders.test_schema import LABEL, SCORE
 from vllm_quality_tests.eval.task_files import QUICK, vllm_at
 from vllm_quality_tests.servers.openai_api import Body, Fault, OpenAIServer
 
+EQUALS = {"type": "equals", "value": "!"}
 JSON_CRITERION = {
     "type": "string_check",
     "name": "city",
@@ -62,7 +71,10 @@ def test_rows_without_answers_are_asked_and_every_answer_is_graded(server: OpenA
     assert result.metrics["eval/sums/Right_sum_score_stderr"] == pytest.approx(0.1)
     assert result.metrics["eval/sums/every_criterion_pass_ratio"] == 0.9
     assert result.metrics["eval/sums/items_count"] == 10
-    assert (len(server.requests), done[-1]) == (11, (20, 20))
+    assert (len(server.requests), done[-1]) == (
+        1 + 10 + 2,
+        (20, 20),
+    )  # one checks the server, two are asked again alone
     assert result.problem is None
     assert [name for name in result.metrics if definition_of(name) is None] == []
     wrong = result.texts.filter(pl.col("answer") == "no idea").row(0, named=True)
@@ -257,7 +269,7 @@ def test_a_second_release_is_asked_again_and_compared(server: OpenAIServer, tmp_
     server.answer = lambda body: "no"
     second = run(eval_file, rows, server)
     assert (first.metrics["eval/sums/Right_sum_score"], second.metrics["eval/sums/Right_sum_score"]) == (1.0, 0.0)
-    assert (first.comparable == second.comparable, len(server.requests)) == (True, 10)
+    assert (first.comparable == second.comparable, len(server.requests)) == (True, 2 * (1 + 4 + 1))
     assert run(eval_file, write_rows(tmp_path, sums(5)), server).comparable != first.comparable
     stricter = [{**CRITERIA[0], "operation": "eq"}, CRITERIA[1]]
     assert (
@@ -283,18 +295,109 @@ def test_the_same_row_twice_is_two_rows(server: OpenAIServer, tmp_path: Path) ->
 
 def test_what_is_not_reached_in_time_has_no_score(server: OpenAIServer, tmp_path: Path) -> None:
     server.fault = lambda n, path, body: Fault(hang_s=30) if n else None
-    result = run(write_eval(tmp_path), write_rows(tmp_path, sums(3)), server, time_limit_s=1)
-    assert result.problem == "3 of 3 items were not reached within the 1 s that asking them may take."
+    result = run(write_eval(tmp_path, time_limit_s={"full": 0.5}), write_rows(tmp_path, sums(3)), server)
+    assert result.problem == (
+        "3 of 3 items were not reached within the 0.5 s that asking them may take; raise the eval's time_limit_s."
+    )
     assert result.metrics["eval/sums/not_reached_count"] == 3
+    assert result.samples["score"].null_count() == result.samples.height
+    assert result.details["time_limit_s"] == 0.5
 
 
 def test_grading_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     rows = [{**row, "sample": {"output_text": "1"}} for row in sums(2)]
     source = "import time\ndef grade(sample, item): time.sleep(60)"
-    eval_file = write_eval(tmp_path, criteria=[CRITERIA[0], {"type": "python", "name": "slow", "source": source}])
-    result = run(eval_file, write_rows(tmp_path, rows), time_limit_s=1)
+    criteria = [CRITERIA[0], {"type": "python", "name": "slow", "source": source}]
+    result = run(write_eval(tmp_path, criteria=criteria, time_limit_s=0.5), write_rows(tmp_path, rows))
     assert result.problem == "2 of 2 answers could not be graded by slow (the time for grading was over)."
+    assert result.details["not_graded"] == 2
+    assert of(result, "slow")["score"].null_count() == 2
     assert "eval/sums/Right_sum_score" in result.metrics
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"time_limit_s": 0}, "time_limit_s.smoke cannot be used: input should be greater than 0"),
+        ({"time_limit_s": {"fast": 1}}, "time_limit_s.fast cannot be used"),
+        ({"concurrency_probe": -1}, "concurrency_probe.smoke cannot be used"),
+    ],
+)
+def test_bounds_that_mean_nothing_are_refused(tmp_path: Path, given: dict[str, Any], says: str) -> None:
+    with pytest.raises(EvalError, match=f"sums.json: {says}"):
+        run(write_eval(tmp_path, **given), write_rows(tmp_path, sums(2)))
+    with pytest.raises(EvalError, match=says):
+        run(write_promptfoo(tmp_path, prompts="{{q}}", tests=[{"vars": {"q": "?"}, "assert": [EQUALS]}], **given))
+
+
+def test_answers_that_only_load_spoils_are_found(server: OpenAIServer, tmp_path: Path) -> None:
+    server.answer = lambda body: add_up(body) if len(server.requests) > 1 + 10 else "garbled"  # those alone come last
+    result = run(write_eval(tmp_path, concurrency_probe=4), write_rows(tmp_path, sums()), server)
+    assert result.metrics["eval/sums/load_items_count"] == 4
+    assert result.metrics["eval/sums/load_same_ratio"] == 0
+    assert result.metrics["eval/sums/load_delta_score"] < -0.5
+    alone = result.samples.filter(pl.col("suite") == "sums@1")
+    assert (alone.height, set(alone["metric"])) == (8, {"Right_sum_score_alone", "similar_score_alone"})
+    assert result.details["asked_alone"] == 4
+    steady = run(write_eval(tmp_path, concurrency_probe=4), write_rows(tmp_path, sums()), server)
+    assert (steady.metrics["eval/sums/load_same_ratio"], steady.metrics["eval/sums/load_delta_score"]) == (1, 0)
+    assert [name for name in steady.metrics if definition_of(name) is None] == []
+
+
+def test_answers_are_asked_alone_only_where_they_should_be_the_same(server: OpenAIServer, tmp_path: Path) -> None:
+    rows = write_rows(tmp_path, sums())
+    drawn = write_eval(tmp_path, data_source={"type": "completions", "sampling_params": {"temperature": 0.7}})
+    assert run(drawn, rows, server).details["asked_alone"] == "nothing: the sampling is not greedy"
+    for quiet in (
+        run(write_eval(tmp_path, concurrency_probe=0), rows, server),
+        run(drawn, rows, server, concurrency=1),
+    ):
+        assert not [name for name in quiet.metrics if "/load_" in name]
+        assert set(quiet.samples["suite"]) == {"sums"}
+
+
+def test_the_judge_is_not_asked_about_the_answers_alone(server: OpenAIServer, tmp_path: Path) -> None:
+    server.answer = add_up
+    with OpenAIServer(answer=verdict, model="judge") as judge:
+        result = run(
+            write_eval(tmp_path, criteria=[SCORE]), write_rows(tmp_path, sums()), server, judge=judged_by(judge)
+        )
+    assert len(judge.requests) == 1 + 10
+    assert (result.metrics["eval/sums/load_items_count"], result.metrics["eval/sums/load_same_ratio"]) == (2, 1)
+    assert "eval/sums/load_delta_score" not in result.metrics
+
+
+def test_the_judge_grades_its_canary_where_it_judges(server: OpenAIServer, tmp_path: Path) -> None:
+    server.answer = add_up
+    frozen, done = canary_answers("smoke"), list[tuple[int, int]]()
+    rows = write_rows(tmp_path, sums(4))
+    with OpenAIServer(answer=verdict, model="judge") as judge:
+        options = {"judge": judged_by(judge), "frozen": frozen, "on_progress": lambda *state: done.append(state)}
+        result = run(write_eval(tmp_path, criteria=[SCORE]), rows, server, **options)
+        assert len(judge.requests) == 1 + 4 + len(frozen)
+        assert done[-1] == (8 + 18, 8 + 18)
+        unjudged = run(write_eval(tmp_path), rows, server, **options)
+        assert len(judge.requests) == 1 + 4 + len(frozen)
+    canary = result.samples.filter(pl.col("suite") == "judge_canary_graders")
+    assert (canary.height, set(canary["judge"]), set(canary["score"])) == (18, {"judge"}, {0.5})  # 5 of 10
+    assert (canary["item_hash"].n_unique(), canary["prompt_hash"].n_unique()) == (18, 18)
+    assert result.metrics["eval/sums/canary_score"] == 0.5
+    assert 0 < result.metrics["eval/sums/canary_agreement_ratio"] < 1
+    assert result.texts.filter(pl.col("suite") == "judge_canary_graders")["reason"].to_list() == ["it is right"] * 18
+    assert result.details["canary"] == "18 answers"
+    assert result.metrics["eval/sums/items_count"] == 4
+    assert not [name for name in unjudged.metrics if "canary" in name]
+
+
+def test_a_canary_that_cannot_be_judged_costs_the_release_nothing(server: OpenAIServer, tmp_path: Path) -> None:
+    server.answer = add_up
+    rows = write_rows(tmp_path, sums(4))
+    broken = lambda body: "?" if "Reference answer:" in str(body["messages"]) else verdict(body)  # noqa: E731
+    with OpenAIServer(answer=broken, model="judge") as judge:
+        options = {"judge": judged_by(judge), "frozen": canary_answers("smoke")}
+        result = run(write_eval(tmp_path, criteria=[SCORE]), rows, server, **options)
+    assert (result.metrics["eval/sums/canary_judge_errors_count"], result.problem) == (18, None)
+    assert result.metrics["eval/sums/judge_errors_count"] == 0
 
 
 def test_what_cannot_be_asked_is_said_before_anything_is_sent(server: OpenAIServer, tmp_path: Path) -> None:

@@ -130,7 +130,9 @@ def test_beyond_its_capacity_streams_wait_in_order() -> None:
     # Two at a time: the third's first token comes after the first's last one, and its own time to it.
     assert all(firsts[number + 2] >= truth["last_s"][number] + 0.02 for number in range(4))
     waited = float(metrics.split("vllm:request_queue_time_seconds_sum")[1].split()[1])
-    assert waited >= 2 * 0.029 + 2 * 0.058
+    # From its arrival (a busy machine sends some of the six late) until the last but one before it was done.
+    least = sum(max(0.0, truth["last_s"][number] - truth["received_s"][number + 2]) for number in range(4))
+    assert 0 < least <= waited + 0.001
 
 
 def test_tokens_of_one_chunk_are_counted_and_keep_their_pace() -> None:

@@ -1,0 +1,56 @@
+"""The notes name the window, the thresholds, what was tested how, and every hash."""
+
+from dataclasses import replace
+
+from vllm_quality.report.method import method
+from vllm_quality.verdict.thresholds import QualityRule
+from vllm_quality_tests.report.judged import judged_release
+from vllm_quality_tests.report.releases import release
+
+DATA = judged_release({"gsm8k": 0.06}, asked={"gsm8k": 800})
+
+
+def test_the_window_with_its_newest_and_oldest_run() -> None:
+    found = method(DATA)
+    assert [(run.tag, run.role, run.verdict) for run in found.window] == [
+        ("release-1.3.8", "newest", "pass"),
+        ("release-1.3.7", "", "pass"),
+        ("release-1.3.6", "", "pass"),
+        ("release-1.3.5", "oldest", "pass"),
+    ]
+    assert found.lost == 0
+    assert method(replace(DATA, history=DATA.history[:2])).lost == 2
+
+
+def test_what_was_tested_how() -> None:
+    found = method(DATA)
+    assert sum(count for count, _, _ in found.detectors) == len(DATA.verdict.findings)
+    assert any(what.startswith("Item by item") for _, what, _ in found.detectors)
+
+
+def test_the_plain_rule_stands_beside_the_statistics() -> None:
+    assert "It does not see 1 that the statistics call worse." in method(DATA).rule
+    alone = [replace(f, status="pass", rule_says_worse=True) for f in DATA.verdict.findings]
+    noisy = replace(DATA, verdict=replace(DATA.verdict, findings=tuple(alone)))
+    assert f"{len(alone)} of these are not worse by the statistics" in method(noisy).rule
+
+
+def test_thresholds_that_changed_since_are_said_to_have() -> None:
+    assert method(DATA).thresholds_note.startswith("From thresholds.yaml, ")
+    assert DATA.thresholds is not None
+    later = DATA.thresholds.model_copy(update={"quality": QualityRule(matters=0.05)})
+    assert "was changed after this verdict" in method(replace(DATA, thresholds=later)).thresholds_note
+    assert method(release()).thresholds == ()
+
+
+def test_every_hash() -> None:
+    names = [name for name, _, _ in method(DATA).hashes]
+    assert names == [
+        "Image",
+        "Data snapshot",
+        "load/baseline: conditions",
+        "load/baseline: tape",
+        "load/sweep: conditions",
+        "load/sweep: tape",
+        "eval/gsm8k: conditions",
+    ]
