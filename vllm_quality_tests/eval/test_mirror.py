@@ -31,7 +31,7 @@ TASKS = ("arc_easy", "kobest_boolq")
 
 # Runs suites in a process of its own: what is asked, how it is scored, and whom it spoke to.
 PROGRAM = """
-import json, sys
+import json, os, sys
 
 called = []
 
@@ -65,7 +65,8 @@ for name in tasks:
         result.comparable, dict(result.metrics), result.problem, result.samples.rows(), result.texts.rows(), list(docs),
         str(docs.features),
     ]
-print(json.dumps({"early": early, "found": found, "used": used, "called": sorted(set(called))}))
+print(json.dumps({"early": early, "found": found, "used": used, "called": sorted(set(called))}), flush=True)
+os._exit(0)  # a thread of pyarrow's that is still there when the interpreter ends aborts the process, now and then
 """
 
 

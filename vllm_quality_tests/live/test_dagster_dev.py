@@ -37,7 +37,7 @@ def backfilled(dagster: DagsterDev) -> list[dict[str, Any]]:
     """The runs of a backfill over the three tags, in the order of their start."""
     for tag in TAGS:
         dagster.add_partition(tag)
-    dagster.backfill(TAGS, dagster.assets())
+    dagster.backfill(TAGS, [name for name in dagster.assets() if name != "service_queries"])  # which has days, not tags
 
     def ended() -> list[dict[str, Any]] | None:
         runs = [run for run in dagster.runs() if run["status"] in FINISHED]
