@@ -172,7 +172,7 @@ def test_secrets_are_only_referred_to(values: Values) -> None:
         for name, field in Settings.model_fields.items()
         if field.annotation in (SecretStr, SecretStr | None)
     }
-    assert len(secret) == 5
+    assert len(secret) == 8
     config_maps = [each for each in manifests if each["kind"] == "ConfigMap"]
     assert not secret & {name for each in config_maps for name in each["data"]}
     for pod in pods(manifests).values():

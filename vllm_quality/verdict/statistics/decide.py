@@ -19,7 +19,7 @@ class Rule:
 
     alpha    the chance of any false alarm on a release that is as good as the one before, over all its tests together
     matters  the smallest loss that must not go unseen, in the metric's unit: "pass" is said only where it was detectable
-    budget   a loss of up to this much is accepted, however certain it is
+    budget   a loss of up to this much is accepted, however certain it is, and a gain of no more is none
     """
 
     alpha: float = 0.01
@@ -110,7 +110,7 @@ def _decide(trial: Trial, p_worse: float, p_better: float, family: int) -> Decis
     if p_worse <= rule.alpha and trial.loss > rule.budget:
         verdict: Judgement = "worse"
         reason = f"{_moved(trial)}; by chance that happens less than once in {_once_in(p_worse)} such releases."
-    elif p_better <= rule.alpha and trial.loss < 0:
+    elif p_better <= rule.alpha and -trial.loss > rule.budget:
         verdict, reason = "better", f"{_moved(trial)}, which is more than chance."
     elif mde <= rule.matters:
         verdict = "pass"
@@ -131,13 +131,14 @@ def _decide(trial: Trial, p_worse: float, p_better: float, family: int) -> Decis
 def _moved(trial: Trial) -> str:
     if trial.effect.difference == 0:
         return "no change"
-    unit, scale = trial.scale
-    return f"{trial.effect.difference * scale:+.2g} {unit}"
+    sign = "+" if trial.effect.difference > 0 else ""
+    return f"{sign}{_size(trial, trial.effect.difference)}"
 
 
 def _size(trial: Trial, value: float) -> str:
     unit, scale = trial.scale
-    return f"{value * scale:.2g} {unit}"
+    shown = value * scale
+    return f"{shown:,.0f} {unit}" if abs(shown) >= 100 else f"{shown:.2g} {unit}"
 
 
 def _once_in(p: float) -> str:

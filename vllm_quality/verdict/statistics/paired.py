@@ -84,10 +84,12 @@ def _by_clusters(before: "NDArray", after: "NDArray", clusters: Sequence[Hashabl
     if stderr > 0:
         lower = float(student.cdf(mean / stderr, groups - 1))
         higher = float(student.sf(mean / stderr, groups - 1))
-    else:  # every item moved by the same amount, most often none
+    else:  # every item moved by the same amount, most often by none
         lower, higher = float(mean >= 0), float(mean <= 0)
         # No difference among n items leaves room for those that were not asked: the rule of three.
-        half = _unseen(groups) * float(np.ptp(np.concatenate([before, after])) or 1.0) if mean == 0 else 0.0
+        half = _unseen(groups) * float(np.ptp(np.concatenate([before, after])) or 1.0)
+    # Three equal differences are no certainty: half of the signs of so many are as likely to come out so.
+    lower, higher = max(lower, 0.5**groups), max(higher, 0.5**groups)
     by = "" if groups == n else f" in {groups} clusters"
     return Effect(
         n=n,
@@ -99,7 +101,7 @@ def _by_clusters(before: "NDArray", after: "NDArray", clusters: Sequence[Hashabl
         high=mean + half,
         p_lower=lower,
         p_higher=higher,
-        noise=Noise(stderr, n),
+        noise=Noise(stderr or half / 2, n),
         method=f"Student's t over {n} differences{by}",
     )
 
