@@ -239,7 +239,7 @@ def _clock(requests: pl.DataFrame | None, scenario: str, stage: str, name: str) 
 
 
 def clocks(requests: pl.DataFrame) -> pl.DataFrame:
-    """request_index and ttft, tpot, e2e, ntpot in seconds of the requests that succeeded (`load/figures/metrics.py` defines them).
+    """request_index, origin and ttft, tpot, e2e, ntpot in seconds of the requests that succeeded (`load/figures/metrics.py` defines them).
 
     A request counts from when it was due; where nothing was due (closed loop), from its sending.
     """
@@ -248,6 +248,7 @@ def clocks(requests: pl.DataFrame) -> pl.DataFrame:
     e2e: Any = pl.coalesce(last, "end_s") - origin
     return requests.filter(pl.col("outcome") == "ok").select(
         "request_index",
+        origin=origin,
         ttft=first - origin,
         tpot=pl.when((tokens > 1) & (last > first)).then((last - first) / (tokens - 1)),
         e2e=e2e,

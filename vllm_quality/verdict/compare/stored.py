@@ -1,6 +1,5 @@
 """A stored run's scores, metric by metric, as the results store has them."""
 
-import json
 from pathlib import Path
 
 import polars as pl
@@ -52,7 +51,7 @@ def scores_of(run: RunRow, samples: pl.DataFrame) -> list[Scores]:
                 items={item: ItemScore(score) for item, score in scored.select("item_hash", "score").iter_rows()},
                 unscored=rows.height - scored.height,
                 higher_is_better=definition.higher_is_better,
-                conditions={"conditions": conditions or json.dumps(f"run {run.run_id} cannot be trusted")},
+                conditions={"conditions": conditions or f"run {run.run_id} cannot be trusted"},
             )
         )
     return found

@@ -6,7 +6,7 @@ cost most of the power; what all suites show, and what equal runs on average sho
 (Smyth, 2004).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,10 +58,3 @@ def shared(suites: Mapping[str, Dispersion]) -> dict[str, Dispersion]:
         )
         for name, own in suites.items()
     }
-
-
-def together(parts: Iterable[Dispersion]) -> Dispersion:
-    """One suite's estimates from several sources, such as its window and a calibration."""
-    known = [part for part in parts if part.freedom > 0]
-    freedom = sum(part.freedom for part in known)
-    return Dispersion(sum(part.phi * part.freedom for part in known) / freedom if freedom else 1.0, freedom)

@@ -16,11 +16,11 @@ from vllm_quality.datasets.dialogue import optional_text, text_of
 from vllm_quality.datasets.files import READERS, read_rows
 from vllm_quality.datasets.formats import FORMATS, Columns, FormatName, understand
 from vllm_quality.datasets.progress import Progress
+from vllm_quality.datasets.reading import MOST_QUARANTINED
 from vllm_quality.datasets.rows import BadRow, RowError
 from vllm_quality.datasets.schema import DatasetError
 
 ROWS = "rows"  # with id and text
-MOST_QUARANTINED = 1_000
 _LOOKED_AT = 100  # rows
 
 
