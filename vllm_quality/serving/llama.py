@@ -5,12 +5,9 @@ when that ends, and the load client's clocks do not have to share an interpreter
 """
 
 import importlib.util
-import os
-import select
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +15,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from vllm_quality.errors import UserError
+from vllm_quality.first_line import first_line
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
@@ -98,20 +96,16 @@ def _child(options: LlamaOptions, log: IO[bytes]) -> Iterator["subprocess.Popen[
 
 
 def _await_base_url(process: "subprocess.Popen[bytes]", options: LlamaOptions, log: IO[bytes]) -> str:
-    output = cast(IO[bytes], process.stdout).fileno()
-    deadline = time.monotonic() + START_TIMEOUT_S
-    line = b""
-    while not line.endswith(b"\n"):
-        ready, _, _ = select.select([output], [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
-            raise LlamaError(
-                f"llama.cpp did not get ready with {options.model} within {START_TIMEOUT_S:.0f} s; try again on a less busy machine."
-            )
-        piece = os.read(output, 4096)
-        if not piece:
-            raise LlamaError(f"llama.cpp cannot serve {options.model}: {_last_line(log)}; is it a whole GGUF model?")
-        line += piece
-    return line.decode().strip()
+    try:
+        return first_line(cast(IO[bytes], process.stdout), START_TIMEOUT_S)
+    except TimeoutError:
+        raise LlamaError(
+            f"llama.cpp did not get ready with {options.model} within {START_TIMEOUT_S:.0f} s; try again on a less busy machine."
+        ) from None
+    except EOFError:
+        raise LlamaError(
+            f"llama.cpp cannot serve {options.model}: {_last_line(log)}; is it a whole GGUF model?"
+        ) from None
 
 
 def _last_line(log: IO[bytes]) -> str:

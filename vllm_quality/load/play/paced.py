@@ -11,11 +11,9 @@ import asyncio
 import json
 import os
 import resource
-import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -23,6 +21,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self, cast
 from urllib.request import ProxyHandler, build_opener
 
+from vllm_quality.first_line import first_line
 from vllm_quality.load.errors import LoadError
 from vllm_quality.load.play.paced_engine import Engine, Pace
 from vllm_quality.load.play.paced_protocol import Connection
@@ -83,17 +82,12 @@ class PacedServer:
         return pl.DataFrame(columns, schema={**schema, "tokens": pl.UInt32}).sort("id")
 
     def _first_line(self) -> str:
-        output = cast(IO[bytes], self._process.stdout).fileno()
-        deadline, line = time.monotonic() + _START_S, b""
-        while not line.endswith(b"\n"):
-            ready, _, _ = select.select([output], [], [], max(0.0, deadline - time.monotonic()))
-            piece = os.read(output, 4096) if ready else b""
-            if not piece:
-                raise LoadError(
-                    f"The known-timing server did not start within {_START_S:g} s; try again on a less busy machine."
-                )
-            line += piece
-        return line.decode().strip()
+        try:
+            return first_line(cast(IO[bytes], self._process.stdout), _START_S)
+        except (TimeoutError, EOFError):
+            raise LoadError(
+                f"The known-timing server did not start within {_START_S:g} s; try again on a less busy machine."
+            ) from None
 
     def _stop(self) -> None:
         process = self._process
