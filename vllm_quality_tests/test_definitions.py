@@ -22,6 +22,7 @@ ASSETS = {
     "eval_basics_ko",
     "eval_deepeval",
     "results",
+    "confirmation",
     "release_report",
 }
 

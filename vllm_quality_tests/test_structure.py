@@ -13,7 +13,15 @@ import vllm_quality
 PACKAGE = Path(vllm_quality.__file__).parent
 # In a topic folder only these may know of Dagster; at the top level the modules that wire it up may.
 DAGSTER_FILES = {"assets.py", "checks.py", "sensors.py", "resources.py", "coordinator.py"}
-DAGSTER_TOP_LEVEL = {"definitions.py", "deployment.py", "evaluation.py", "jobs.py", "partitions.py", "terminal.py"}
+DAGSTER_TOP_LEVEL = {
+    "definitions.py",
+    "deployment.py",
+    "evaluation.py",
+    "jobs.py",
+    "measuring.py",
+    "partitions.py",
+    "terminal.py",
+}
 HEAVY = ("lm_eval", "deepeval", "datasets", "kubernetes", "chdb", "clickhouse_connect", "datasketch", "boto3", "jinja2")
 LONGEST_ASSET_BODY = 30
 

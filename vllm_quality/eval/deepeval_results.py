@@ -9,7 +9,7 @@ from vllm_quality.eval.deepeval_measure import Judged
 from vllm_quality.eval.items import Item
 from vllm_quality.eval.metric_registry import MetricClass
 from vllm_quality.eval.result import count_metrics, find_problem, hash_of, overlap_name
-from vllm_quality.eval.signals import Signal, signal_metrics
+from vllm_quality.eval.signals import Signal, signal_metrics, signal_rows
 from vllm_quality.eval.standard_errors import mean_stderr
 
 STEP, SUITE = "eval/deepeval", "deepeval"
@@ -40,7 +40,7 @@ def collect_metrics(metrics: Sequence[MetricClass], graded: Sequence[Graded]) ->
         own = [judged for entry in graded for judged in entry.judged if judged.metric is metric]
         if own:
             found[f"{STEP}/{metric.name}_scored_count"] = float(sum(judged.score is not None for judged in own))
-    signals = signal_metrics(STEP, [_signal(entry.answer) for entry in graded if entry.answer.status != "infra_error"])
+    signals = signal_metrics(STEP, [_signal(entry.answer) for entry in graded])
     # The judge's failures are those of judgements; an item counts here with the fate of its answer.
     counts = count_metrics(STEP, [entry.answer.status for entry in graded])
     errors = sum(judged.failed for entry in graded for judged in entry.judged)
@@ -84,6 +84,8 @@ def _mean(name: str, values: Sequence[tuple[float, str]]) -> dict[str, float]:
 
 
 def _signal(answer: Answer) -> Signal:
+    if answer.status == "infra_error":
+        return Signal()
     return Signal(answer.text, answer.output_tokens, answer.status == "truncated")
 
 
@@ -112,23 +114,35 @@ def problem_of(
 
 def sample_rows(entry: Graded) -> list[dict[str, object]]:
     """An item's rows of the `samples` table, one per metric that is meant for it."""
+    own = _item_row(entry)
     return [
         {
-            "suite": SUITE,
-            "item_hash": entry.item.id,
-            "prompt_hash": hash_of([dict(message) for message in entry.item.messages]),
+            **own,
             "metric": f"{judged.metric.name}_score",
             "score": judged.score,
             "status": judged.status,
-            "finish_reason": entry.answer.finish_reason,
-            "prompt_tokens": entry.answer.prompt_tokens,
-            "output_tokens": entry.answer.output_tokens,
             "judge": judged.judge,
-            "cluster": entry.passage[:16] if entry.item.context else "",
-            "slices": slices_of(entry.item),
         }
         for judged in entry.judged
     ]
+
+
+def signal_samples(entry: Graded) -> list[dict[str, object]]:
+    """An item's rows of the `samples` table for its signals."""
+    return signal_rows(_item_row(entry), _signal(entry.answer))
+
+
+def _item_row(entry: Graded) -> dict[str, object]:
+    return {
+        "suite": SUITE,
+        "item_hash": entry.item.id,
+        "prompt_hash": hash_of([dict(message) for message in entry.item.messages]),
+        "finish_reason": entry.answer.finish_reason,
+        "prompt_tokens": entry.answer.prompt_tokens,
+        "output_tokens": entry.answer.output_tokens,
+        "cluster": entry.passage[:16] if entry.item.context else "",
+        "slices": slices_of(entry.item),
+    }
 
 
 def slices_of(item: Item) -> list[str]:

@@ -20,6 +20,7 @@ from vllm_quality.eval.deepeval_results import (
     overlap_metrics,
     problem_of,
     sample_rows,
+    signal_samples,
     text_row,
 )
 from vllm_quality.eval.deepeval_run import DeepevalRun, Done, Work, sampling_of
@@ -120,7 +121,7 @@ def _metrics(work: Work, done: Done, overlapping: Collection[str]) -> dict[str, 
 
 
 def _samples(done: Done) -> pl.DataFrame:
-    rows = [row for entry in done.graded for row in sample_rows(entry)]
+    rows = [row for entry in done.graded for row in (*sample_rows(entry), *signal_samples(entry))]
     rows += [canary_sample(CANARY, entry) for entry in done.canary]
     return samples_frame([*rows, *(row for entry in done.alone for row in alone_samples(entry))])
 

@@ -55,7 +55,7 @@ def suite_result(measured: Measured, limit_s: float, overlap: Overlap) -> SuiteR
     """
     suite, outcomes = measured.suite, measured.outcomes
     metrics = _metrics(measured, overlap)
-    rows = [row for outcome in outcomes for row in outcome.sample_rows(suite.name)]
+    rows = [r for outcome in outcomes for r in (*outcome.sample_rows(suite.name), *outcome.signal_rows(suite.name))]
     texts = [outcome.text_row(suite.name) for outcome in outcomes]
     texts += [outcome.text_row(alone_suite(suite.name)) for outcome in measured.alone]
     return SuiteResult(

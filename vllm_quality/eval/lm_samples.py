@@ -10,7 +10,7 @@ from vllm_quality.eval.lm_endpoint import Log
 from vllm_quality.eval.lm_metrics import as_number, metric_name
 from vllm_quality.eval.lm_stderrs import cluster_field
 from vllm_quality.eval.result import hash_of, in_short
-from vllm_quality.eval.signals import Signal
+from vllm_quality.eval.signals import Signal, signal_rows
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,23 @@ class Outcome:
     def sample_rows(self, suite: str) -> Iterator[dict[str, object]]:
         """The item's rows of the `samples` table, one per metric."""
         for metric, score in self.scores.items():
-            yield {
-                "suite": suite,
-                "item_hash": self.item_hash,
-                "prompt_hash": self.prompt_hash,
-                "metric": metric,
-                "score": score,
-                "status": self.status,
-                "finish_reason": self.finish_reason,
-                "prompt_tokens": self.prompt_tokens,
-                "output_tokens": self.output_tokens,
-                "judge": None,
-                "cluster": self.passage,
-                "slices": [] if self.task == suite else [f"task={self.task}"],
-            }
+            yield {**self._item(suite), "metric": metric, "score": score, "status": self.status, "judge": None}
+
+    def signal_rows(self, suite: str) -> list[dict[str, object]]:
+        """The item's rows of the `samples` table for its signals."""
+        return signal_rows(self._item(suite), self.signal)
+
+    def _item(self, suite: str) -> dict[str, object]:
+        return {
+            "suite": suite,
+            "item_hash": self.item_hash,
+            "prompt_hash": self.prompt_hash,
+            "finish_reason": self.finish_reason,
+            "prompt_tokens": self.prompt_tokens,
+            "output_tokens": self.output_tokens,
+            "cluster": self.passage,
+            "slices": [] if self.task == suite else [f"task={self.task}"],
+        }
 
     def text_row(self, suite: str) -> dict[str, object]:
         """The item's row of the texts."""

@@ -1,7 +1,7 @@
 """Cheap early signals of a suite: what its answers look like, before anyone asks whether they are right."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -33,6 +33,19 @@ class Signal:
     truncated: bool = False
     gold_logprob: float | None = None
 
+    def values(self) -> dict[str, float]:
+        """What there is of it as numbers, by the names that metrics have (`verdict/metrics.py`)."""
+        found: dict[str, float | None] = {"gold_logprob": self.gold_logprob}
+        if self.text is not None:
+            found |= {
+                "answer_chars": len(self.text),
+                "answer_tokens": self.tokens,
+                "truncated_ratio": self.truncated,
+                "hangul_ratio": hangul_share(self.text),
+                "refusal_ratio": is_refusal(self.text),
+            }
+        return {name: float(value) for name, value in found.items() if value is not None}
+
 
 def hangul_share(text: str) -> float | None:
     """The share of Hangul among a text's letters, in Unicode's composed or decomposed form; None without letters."""
@@ -46,25 +59,26 @@ def is_refusal(text: str) -> bool:
 
 
 def signal_metrics(step: str, signals: Sequence[Signal]) -> dict[str, float]:
-    """The means of all signals that there are, each with its standard error, by metric path.
-
-    Neither direction of these is better for itself: they are looked at, not judged.
-    """
-    texts = [signal for signal in signals if signal.text is not None]
-    found: dict[str, Iterable[float | None]] = {
-        "answer_chars_mean_count": (float(len(signal.text or "")) for signal in texts),
-        "answer_tokens_mean_count": (signal.tokens for signal in texts),
-        "truncated_ratio": (float(signal.truncated) for signal in texts),
-        "hangul_ratio": (hangul_share(signal.text or "") for signal in texts),
-        "refusal_ratio": (float(is_refusal(signal.text or "")) for signal in texts),
-        "gold_logprob_mean": (signal.gold_logprob for signal in signals),
-    }
+    """The means of all signals that there are, each with its standard error, by metric path."""
+    found: dict[str, list[float]] = {}
+    for signal in signals:
+        for name, value in signal.values().items():
+            found.setdefault(name, []).append(value)
     metrics: dict[str, float] = {}
-    for name, numbers in found.items():
-        values = [float(number) for number in numbers if number is not None]
-        if values:
-            metrics[f"{step}/{name}"] = fmean(values)
+    for name, values in found.items():
+        metrics[f"{step}/{name}"] = fmean(values)
         stderr = mean_stderr(values, range(len(values)))
         if stderr is not None:
             metrics[f"{step}/{name}_stderr"] = stderr
     return metrics
+
+
+def signal_rows(item: Mapping[str, object], signal: Signal) -> list[dict[str, object]]:
+    """The rows of the `samples` table for what an item's answer shows.
+
+    item  the columns that all rows of the item have in common
+    """
+    return [
+        {**item, "metric": name, "score": value, "status": "ok", "judge": None}
+        for name, value in signal.values().items()
+    ]

@@ -1,43 +1,34 @@
 """One asset per load scenario: the release's speed, with the endpoint to itself."""
 
+import logging
 from collections.abc import Sequence
+from functools import partial
 
 import dagster as dg
 
-from vllm_quality.deployment import step_tags
 from vllm_quality.load.measure import measure_scenario
 from vllm_quality.load.scenario import played
-from vllm_quality.partitions import model_tags
-from vllm_quality.results.metadata import measurement_metadata
-from vllm_quality.results.resources import ResultsResource, evaluation_id
+from vllm_quality.measuring import MeasuringStep, build_measuring_step
+from vllm_quality.results.measurement import Measurement
+from vllm_quality.results.run_folder import RunFolder
 from vllm_quality.serving.target import read_target
-from vllm_quality.settings import Settings, load_settings
+from vllm_quality.settings import Settings
 
 
-def build_load_assets(settings: Settings, after: Sequence[dg.AssetsDefinition]) -> dict[str, dg.AssetsDefinition]:
-    """Step -> asset for each scenario that evaluations play. They follow each other: one load at a time."""
-    assets: dict[str, dg.AssetsDefinition] = {}
+def build_load_steps(settings: Settings, after: Sequence[dg.AssetsDefinition]) -> list[MeasuringStep]:
+    """A step for each scenario that evaluations play. They follow each other: one load at a time."""
+    steps: list[MeasuringStep] = []
     for name in played(settings.config_file("scenarios.yaml"), settings.scenarios):
-        assets[f"load/{name}"] = _build_load_asset(name, [*after, *assets.values()])
-    return assets
+        description = f"The load scenario {name}: latency and throughput under it, every request kept."
+        earlier = [*after, *(step.asset for step in steps)]
+        measure = partial(_measure, name)
+        steps.append(
+            build_measuring_step(
+                f"load/{name}", "load", description, earlier, measure, name=f"load_{name}", pool="load"
+            )
+        )
+    return steps
 
 
-def _build_load_asset(name: str, after: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition:
-    @dg.asset(
-        name=f"load_{name}",
-        partitions_def=model_tags,
-        group_name="load",
-        kinds={"vllm"},
-        deps=list(after),
-        pool="load",
-        op_tags=step_tags("load"),
-        description=f"The load scenario {name}: latency and throughput under it, every request kept.",
-    )
-    def load_asset(context: dg.AssetExecutionContext, results: ResultsResource) -> dg.MaterializeResult[None]:
-        folder = results.run_folder(evaluation_id(context.instance, context.run))
-        measurement = folder.get_measurement(f"load/{name}")
-        if measurement is None:
-            measurement = measure_scenario(name, load_settings(), read_target(folder), folder, context.log.info)
-        return dg.MaterializeResult(metadata=measurement_metadata(measurement, results.objects()))
-
-    return load_asset
+def _measure(name: str, settings: Settings, folder: RunFolder, log: logging.Logger) -> Measurement:
+    return measure_scenario(name, settings, read_target(folder), folder, log.info)

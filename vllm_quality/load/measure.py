@@ -31,7 +31,7 @@ def scenario_of(name: str, settings: Settings, profile: Profile) -> Scenario:
 def measure_scenario(
     name: str, settings: Settings, target: Target, folder: RunFolder, log: Callable[[str], None]
 ) -> Measurement:
-    """Run a scenario against what is evaluated, and keep all of it in the run's folder. Raises `LoadError`.
+    """Run a scenario against what is evaluated, and keep its frames and pages in the run's folder. Raises `LoadError`.
 
     log: called with a line of progress every few seconds; an event log is a database.
     """
@@ -60,6 +60,4 @@ def measure_scenario(
         "summary": folder.put_text(f"{result.step}/summary", "json", told_json, "application/json"),
         "page": folder.put_text(f"{result.step}/report", "html", render_page(result), "text/html"),
     }
-    return folder.put_measurement(
-        Measurement(result.step, result.metrics, result.comparable, result.problem, files, result.details)
-    )
+    return Measurement(result.step, result.metrics, result.comparable, result.problem, files, result.details)

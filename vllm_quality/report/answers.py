@@ -93,7 +93,7 @@ def _of_suite(frame: pl.DataFrame, texts: pl.DataFrame | None, most: int) -> lis
 def _is_score(suite: str, metric: str) -> bool:
     """Whether a low value is bad. A metric the registry does not know is taken for a score."""
     definition = definition_of(f"eval/{suite}/{metric}")
-    return definition is None or bool(definition.higher_is_better)
+    return definition is None or (bool(definition.higher_is_better) and not definition.signal)
 
 
 def _answer(row: Mapping[str, Any]) -> Answer:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from vllm_quality.report.charts import latency_distribution, latency_over_time
-from vllm_quality.verdict.evidence import clocks
+from vllm_quality.verdict.load_evidence import clocks
 
 _MOST_STAGES = 6
 

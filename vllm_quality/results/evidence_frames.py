@@ -8,7 +8,7 @@ from vllm_quality.results.database import ResultStore
 from vllm_quality.results.measurement import Measurement
 from vllm_quality.results.run_folder import RunFolder
 from vllm_quality.verdict.evidence import EarlierRun, Evidence, Step, gather
-from vllm_quality.verdict.judge import PastValues, is_judged, window
+from vllm_quality.verdict.judge import PastValues, is_judged, long_before, window
 from vllm_quality.verdict.thresholds import Thresholds
 
 _SAMPLES = """
@@ -40,21 +40,31 @@ def gather_evidence(
         runs = min(windows, key=len, default=[])
         if runs:
             judged += own
-            steps.append(_step(measurement, runs, folder, store))
+            moved = {run_id for metric in own for run_id in barred.get(metric, {})}
+            oldest = [run for run in long_before(measurement, past, thresholds) if run.run_id not in moved]
+            steps.append(_step(measurement, runs, oldest, folder, store))
     return gather(steps, judged)
 
 
-def _step(measurement: Measurement, runs: Sequence[PastValues], folder: RunFolder, store: ResultStore) -> Step:
+def _step(
+    measurement: Measurement,
+    runs: Sequence[PastValues],
+    oldest: Sequence[PastValues],
+    folder: RunFolder,
+    store: ResultStore,
+) -> Step:
     area, _, name = measurement.step.partition("/")
     kind, sql = ("requests", _REQUESTS) if area == "load" else ("samples", _SAMPLES)
     frame = folder.get_frame(measurement.files[kind]) if kind in measurement.files else None
-    stored = None if frame is None else store.query(sql, {"ids": [run.run_id for run in runs], "name": name})
-    earlier = []
-    for run in runs:
+    ids = [run.run_id for run in (*runs, *oldest)]
+    stored = None if frame is None else store.query(sql, {"ids": ids, "name": name})
+
+    def earlier(run: PastValues) -> EarlierRun:
         own = None if stored is None else stored.filter(pl.col("run_id") == run.run_id)
         samples, requests = (None, own) if area == "load" else (own, None)
-        earlier.append(EarlierRun(run.run_id, run.metrics, samples, requests))
+        return EarlierRun(run.run_id, run.metrics, samples, requests)
+
     samples, requests = (None, frame) if area == "load" else (frame, None)
     if samples is not None:
         samples = samples.filter(pl.col("suite") == name)  # not a judge's canary, whose rows lie beside the suite's
-    return Step(measurement.metrics, samples, requests, earlier)
+    return Step(measurement.metrics, samples, requests, [*map(earlier, runs)], [*map(earlier, oldest)])

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from vllm_quality.datasets.pin import require_snapshot
@@ -16,11 +16,13 @@ from vllm_quality.results.measurement import Measurement
 from vllm_quality.results.rows import ResultRow, RunRow
 from vllm_quality.results.run_folder import RunFolder
 from vllm_quality.serving.target import Target, read_target
+from vllm_quality.verdict.confirmation import narrowed, settle, step_of, suspicions
 from vllm_quality.verdict.judge import PastValues, judge
 from vllm_quality.verdict.thresholds import Thresholds
 from vllm_quality.verdict.types import Verdict
 
 VERDICT_FILE = "verdict.json"
+AGAIN = ".again"  # behind a run's id: the rows of its second measurements, which are nobody's baseline
 _HISTORY = 200  # earlier runs looked at; those comparable among them are a few
 
 
@@ -49,6 +51,21 @@ def read_measurements(folder: RunFolder, steps: Sequence[str]) -> list[Measureme
     return found
 
 
+def read_again(folder: RunFolder, steps: Iterable[str]) -> dict[str, Measurement]:
+    """The second measurements that there are of these steps.
+
+    One that was made under other conditions than the first (its settings changed in between) has that for a problem.
+    """
+    found = {}
+    for step in dict.fromkeys(steps):
+        first, again = folder.get_measurement(step), folder.get_measurement(step, again=True)
+        if first is None or again is None:
+            continue
+        changed = again.problem is None and again.comparable != first.comparable
+        found[step] = replace(again, problem="it was made under other conditions.") if changed else again
+    return found
+
+
 def read_outcome(folder: RunFolder) -> tuple[Verdict, datetime]:
     """The verdict on a run and when it was reached. Raises `MissingStepError` while there is none."""
     stored = folder.get_json(VERDICT_FILE)
@@ -63,12 +80,23 @@ def was_judged(folder: RunFolder) -> bool:
 
 
 def judge_run(folder: RunFolder, store: ResultStore, steps: Sequence[str], thresholds: Thresholds) -> Verdict:
-    """What the stored history and these thresholds say of a run. Nothing is stored."""
-    measurements = read_measurements(folder, steps)
+    """What the stored history and these thresholds say of a run, with what was measured again. Nothing is stored."""
     past = _past(store, read_target(folder))
-    barred = judge_moves(measurements, folder, store, [run.run_id for run in past])
-    evidence = gather_evidence(measurements, past, thresholds, barred, folder, store)
-    return judge(measurements, past, thresholds, barred, evidence)
+
+    def judged(measurements: Sequence[Measurement], slices: Collection[str] | None = None) -> Verdict:
+        barred = judge_moves(measurements, folder, store, [run.run_id for run in past])
+        evidence = gather_evidence(measurements, past, thresholds, barred, folder, store)
+        return judge(measurements, past, thresholds, barred, evidence if slices is None else evidence.only(slices))
+
+    first = judged(read_measurements(folder, steps))
+    suspected = suspicions(first, thresholds.confirmation)
+    again = read_again(folder, [step_of(finding.metric) for finding in suspected])
+    if not again:
+        return first
+    known = [finding for finding in suspected if step_of(finding.metric) in again]
+    failed = {step: measurement.problem for step, measurement in again.items() if measurement.problem is not None}
+    sound = [narrowed(measurement, known) for step, measurement in again.items() if step not in failed]
+    return settle(first, judged(sound, {finding.metric for finding in known}), known, failed)
 
 
 def judge_repeats(folder: RunFolder, store: ResultStore, repeats: Sequence[RunRow], thresholds: Thresholds) -> Verdict:
@@ -98,15 +126,28 @@ def publish_run(folder: RunFolder, store: ResultStore, steps: Sequence[str], thr
         folder.keep_json(VERDICT_FILE, verdict.as_json() | {"finished_at": datetime.now(UTC).isoformat()})
     verdict, finished_at = read_outcome(folder)
     metrics = _metrics(target, measurements, finished_at)
-    for measurement in measurements:
-        for kind, write in (("samples", store.write_samples), ("requests", store.write_requests)):
-            if kind in measurement.files:
-                write(target.run_id, target.model_tag, folder.get_frame(measurement.files[kind]))
-    rows = [ResultRow(target.run_id, target.model_tag, metric, value, finished_at) for metric, value in metrics.items()]
-    store.write_results(rows)
+    _write(target.run_id, measurements, metrics, finished_at, folder, store)
+    again = list(read_again(folder, steps).values())
+    _write(f"{target.run_id}{AGAIN}", again, _values(again), finished_at, folder, store)
     # Last: a run without this row is unfinished and nobody's baseline.
     store.write_run(_run_row(target, measurements, require_snapshot(folder), finished_at, verdict))
     return Published(verdict, metrics)
+
+
+def _write(
+    run_id: str,
+    measurements: Sequence[Measurement],
+    metrics: Mapping[str, float],
+    finished_at: datetime,
+    folder: RunFolder,
+    store: ResultStore,
+) -> None:
+    tag = read_target(folder).model_tag
+    for measurement in measurements:
+        for kind, write in (("samples", store.write_samples), ("requests", store.write_requests)):
+            if kind in measurement.files:
+                write(run_id, tag, folder.get_frame(measurement.files[kind]))
+    store.write_results([ResultRow(run_id, tag, metric, value, finished_at) for metric, value in metrics.items()])
 
 
 def _past(store: ResultStore, target: Target) -> list[PastValues]:
@@ -118,11 +159,15 @@ def _past(store: ResultStore, target: Target) -> list[PastValues]:
 
 
 def _metrics(target: Target, measurements: Sequence[Measurement], finished_at: datetime) -> dict[str, float]:
-    metrics = {metric: float(value) for measurement in measurements for metric, value in measurement.metrics.items()}
+    metrics = _values(measurements)
     metrics["pipeline/run_s"] = (finished_at - target.started_at).total_seconds()
     if target.seen_at is not None:
         metrics["pipeline/release_to_results_s"] = (finished_at - target.seen_at).total_seconds()
     return dict(sorted(metrics.items()))
+
+
+def _values(measurements: Sequence[Measurement]) -> dict[str, float]:
+    return {metric: float(value) for measurement in measurements for metric, value in measurement.metrics.items()}
 
 
 def _joint_hash(measurements: Sequence[Measurement], prefix: str) -> str:
@@ -133,6 +178,7 @@ def _joint_hash(measurements: Sequence[Measurement], prefix: str) -> str:
 def _run_row(
     target: Target, measurements: Sequence[Measurement], snapshot: str, finished_at: datetime, verdict: Verdict
 ) -> RunRow:
+    refuted = {step_of(f.metric) for f in (*verdict.findings, *verdict.slices) if f.repeat == "refuted"}
     return RunRow(
         run_id=target.run_id,
         model_tag=target.model_tag,
@@ -144,8 +190,8 @@ def _run_row(
         model=target.endpoint.model,
         hardware=target.hardware,
         settings_hash=_joint_hash(measurements, "load/"),
-        # A measurement that cannot be trusted is nobody's baseline.
-        step_hashes={m.step: m.comparable for m in measurements if m.problem is None},
+        # A measurement that cannot be trusted is nobody's baseline, nor one that a second one did not bear out.
+        step_hashes={m.step: m.comparable for m in measurements if m.problem is None and m.step not in refuted},
         profile=target.profile,
         seen_at=target.seen_at,
         started_at=target.started_at,

@@ -73,11 +73,18 @@ class RunFolder:
         except pl.exceptions.PolarsError:
             raise ObjectsError(f"{self.objects.url(key)} is not parquet; remove it and run the step again.") from None
 
-    def put_measurement(self, m: Measurement) -> Measurement:
-        """Store what a step measured; what is stored for the step in the end, which is the first writer's."""
-        return Measurement.from_json(self.keep_json(f"{m.step}/measurement.json", m.as_json()))
+    def put_measurement(self, m: Measurement, *, again: bool = False) -> Measurement:
+        """Store what a step measured; what is stored for the step in the end, which is the first writer's.
 
-    def get_measurement(self, step: str) -> Measurement | None:
+        again  that it is the second measurement, made because of a suspicion
+        """
+        return Measurement.from_json(self.keep_json(_measurement_file(m.step, again=again), m.as_json()))
+
+    def get_measurement(self, step: str, *, again: bool = False) -> Measurement | None:
         """What a step measured; None while it has not."""
-        stored = self.get_json(f"{step}/measurement.json")
+        stored = self.get_json(_measurement_file(step, again=again))
         return None if stored is None else Measurement.from_json(stored)
+
+
+def _measurement_file(step: str, *, again: bool) -> str:
+    return f"{step}/{'again' if again else 'measurement'}.json"

@@ -5,29 +5,22 @@ the scatter of whole runs, or against its standard errors.
 """
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from vllm_quality.verdict.metrics import definition_of
+from vllm_quality.verdict.item_evidence import Items, items_of
+from vllm_quality.verdict.load_evidence import runs_of
+from vllm_quality.verdict.metrics import is_signal
 from vllm_quality.verdict.statistics.dispersion import observed, shared
 from vllm_quality.verdict.statistics.effect import CONFIDENCE, Effect, Noise
-from vllm_quality.verdict.statistics.latency import Runs, compare_runs, dispersions, of_figures, of_requests
-from vllm_quality.verdict.statistics.quality import compare_items
+from vllm_quality.verdict.statistics.flips import Flips
+from vllm_quality.verdict.statistics.latency import Runs, compare_runs, dispersions
 from vllm_quality.verdict.statistics.window import FEWEST_RUNS
 from vllm_quality.verdict.types import Detector, FlippedItem
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-LEAST_COMMON = 0.95  # of this release's items must an earlier run have for the two to be compared
 _MOST_FLIPPED = 20  # of a metric
-_SMALLEST_SLICE = 10  # items; fewer are in the whole only
-_CLOCK = re.compile(r"(?P<clock>ttft|tpot|e2e|ntpot)_(?P<statistic>mean|p\d\d)_s")
 
 
 @dataclass(frozen=True)
@@ -42,146 +35,113 @@ class EarlierRun:
 
 @dataclass(frozen=True)
 class Step:
-    """What one step measured of this release, and the comparable runs before it, the newest first."""
+    """What one step measured of this release, and the comparable runs before it, the newest first.
+
+    earlier  the window
+    oldest   those of long before, which show a loss that is none to its neighbours; empty while the window reaches back as far
+    """
 
     metrics: Mapping[str, float]
     samples: pl.DataFrame | None
     requests: pl.DataFrame | None
     earlier: Sequence[EarlierRun]
+    oldest: Sequence[EarlierRun] = ()
 
 
 @dataclass(frozen=True)
 class Evidence:
     """Metric path -> its effect and what that rests on; a metric that is not here has the PRD's rule alone.
 
+    drift    metric path -> effect against the oldest accepted runs
     slices   metric path -> part of its suite ("language=ko") -> effect on the items of that part
     flipped  the items that lost most against the newest earlier run
+    signals  metric path -> effect on what answers look like, of the metrics that are not judged
+    flips    metric path -> how many of its items changed sides
     """
 
     effects: Mapping[str, tuple[Effect, Detector]] = field(default_factory=dict)
+    drift: Mapping[str, Effect] = field(default_factory=dict)
     slices: Mapping[str, Mapping[str, Effect]] = field(default_factory=dict)
     flipped: tuple[FlippedItem, ...] = ()
+    signals: Mapping[str, Effect] = field(default_factory=dict)
+    flips: Mapping[str, Flips] = field(default_factory=dict)
+
+    def only(self, slices: Collection[str]) -> "Evidence":
+        """The evidence on metrics, and of the slices on these ("path[language=ko]") alone."""
+        kept = {
+            metric: {part: effect for part, effect in parts.items() if f"{metric}[{part}]" in slices}
+            for metric, parts in self.slices.items()
+        }
+        return replace(self, slices={metric: parts for metric, parts in kept.items() if parts})
 
 
-def gather(steps: Iterable[Step], judged: Iterable[str]) -> Evidence:
-    """The evidence on the judged metrics of all steps."""
+def gather(steps: Sequence[Step], judged: Iterable[str]) -> Evidence:
+    """The evidence on the judged metrics of all steps, and on their signals."""
     wanted = set(judged)
-    items: dict[str, _Items] = {}
-    runs: dict[str, tuple[Runs, Detector]] = {}
-    means: dict[str, Effect] = {}
+    # Any change of arithmetic moves a logprob: how signals scatter from run to run says nothing of scores.
+    scores, old_scores, signals, old_signals = _Family(), _Family(), _Family(), _Family()
     for step in steps:
-        for metric in sorted(wanted & step.metrics.keys()):
-            earlier = [run for run in step.earlier if metric in run.metrics]
+        told = {metric for metric in step.metrics if is_signal(metric)}
+        scores.add(step, wanted - told, step.earlier)
+        signals.add(step, told, step.earlier)
+        old_scores.add(step, wanted - told, step.oldest)
+        old_signals.add(step, told & wanted, step.oldest)
+    looks, old = signals.effects(), old_scores.effects() | old_signals.effects()
+    items = scores.items | {metric: own for metric, own in signals.items.items() if metric in wanted}
+    flipped = [flip for metric, own in scores.items.items() for flip in own.flipped(metric)[:_MOST_FLIPPED]]
+    return Evidence(
+        effects=scores.effects() | {metric: found for metric, found in looks.items() if metric in wanted},
+        drift={metric: effect for metric, (effect, detector) in old.items() if detector != "means"},
+        slices={metric: parts for metric, own in items.items() if (parts := own.slices())},
+        flipped=tuple(sorted(flipped, key=lambda each: (-each.loss, each.metric, each.item))),
+        signals={m: effect for m, (effect, detector) in looks.items() if m not in wanted and detector == "items"},
+        flips={metric: flips for metric, own in scores.items.items() if (flips := own.flips()) is not None},
+    )
+
+
+class _Family:
+    """What is compared with one set of earlier runs; how much runs scatter is learnt from all of it."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, Items] = {}
+        self._runs: dict[str, tuple[Runs, Detector]] = {}
+        self._means: dict[str, Effect] = {}
+
+    def add(self, step: Step, wanted: Collection[str], runs: Sequence[EarlierRun]) -> None:
+        """Take in the wanted metrics of a step."""
+        for metric in sorted(step.metrics.keys() & wanted):
+            earlier = [run for run in runs if metric in run.metrics]
             if not earlier:
                 continue
+            value = step.metrics[metric]
             if metric.startswith("load/"):
-                if (found := _load(metric, step, earlier)) is not None:
-                    runs[metric] = found
-            elif (own := _items(metric, step, earlier)) is not None:
-                items[metric] = own
-            elif (mean := _means(metric, step.metrics, earlier)) is not None:
-                means[metric] = mean
-    effects: dict[str, tuple[Effect, Detector]] = {metric: (effect, "means") for metric, effect in means.items()}
-    effects |= _compare_items(items)
-    slices = {metric: parts for metric, own in items.items() if (parts := own.slices())}
-    phi = dispersions({metric: each for metric, (each, _) in runs.items()})
-    effects |= {metric: (compare_runs(each, phi[metric]), detector) for metric, (each, detector) in runs.items()}
-    flipped = [flip for metric, own in items.items() for flip in own.flipped(metric)[:_MOST_FLIPPED]]
-    return Evidence(effects, slices, tuple(sorted(flipped, key=lambda each: (-each.loss, each.metric, each.item))))
+                found = runs_of(metric, value, step.requests, [(run.metrics[metric], run.requests) for run in earlier])
+                if found is not None:
+                    self._runs[metric] = found
+            elif (own := items_of(metric, value, step.samples, [run.samples for run in earlier])) is not None:
+                self.items[metric] = own
+            elif (mean := _means(metric, step.metrics, earlier[0].metrics)) is not None:
+                self._means[metric] = mean
+
+    def effects(self) -> dict[str, tuple[Effect, Detector]]:
+        """Each metric's effect, and what it rests on."""
+        found: dict[str, tuple[Effect, Detector]] = {
+            metric: (effect, "means") for metric, effect in self._means.items()
+        }
+        seen = {metric: observed(own.window) for metric, own in self.items.items() if len(own.window) >= FEWEST_RUNS}
+        scatter = shared(seen)
+        for metric, own in self.items.items():
+            if (effect := own.effect(scatter.get(metric))) is not None:
+                found[metric] = (effect, "items")
+        phi = dispersions({metric: each for metric, (each, _) in self._runs.items()})
+        return found | {m: (compare_runs(each, phi[m]), detector) for m, (each, detector) in self._runs.items()}
 
 
-@dataclass(frozen=True)
-class _Items:
-    """Scores by item: one row per earlier run, the newest last.
-
-    names     the items' hashes
-    clusters  what each shares with others
-    parts     slice -> positions of its items
-    """
-
-    names: Sequence[str]
-    window: "NDArray[np.float64]"
-    current: Sequence[float]
-    clusters: Sequence[str]
-    parts: Mapping[str, Sequence[int]]
-
-    def slices(self) -> dict[str, Effect]:
-        """The effect on each part that has enough items and is not all of them."""
-        found = {}
-        for name, rows in sorted(self.parts.items()):
-            if _SMALLEST_SLICE <= len(rows) < len(self.names):
-                own = [self.current[at] for at in rows], [self.clusters[at] for at in rows]
-                if (effect := compare_items(self.window[:, rows], *own)) is not None:
-                    found[name] = effect
-        return found
-
-    def flipped(self, metric: str) -> list[FlippedItem]:
-        definition = definition_of(metric)
-        sign = -1 if definition is not None and definition.higher_is_better is False else 1
-        pairs = zip(self.names, self.window[-1].tolist(), self.current, strict=True)
-        lost = [FlippedItem(metric, item, was, now, sign * (was - now)) for item, was, now in pairs]
-        return sorted((each for each in lost if each.loss > 0), key=lambda each: (-each.loss, each.item))
-
-
-def _compare_items(items: Mapping[str, _Items]) -> dict[str, tuple[Effect, Detector]]:
-    phi = shared({metric: observed(own.window) for metric, own in items.items() if len(own.window) >= FEWEST_RUNS})
-    found: dict[str, tuple[Effect, Detector]] = {}
-    for metric, own in items.items():
-        effect = compare_items(own.window, own.current, own.clusters, phi.get(metric))
-        if effect is not None:
-            found[metric] = (effect, "items")
-    return found
-
-
-def _items(metric: str, step: Step, earlier: Sequence[EarlierRun]) -> _Items | None:
-    """The items that all have a score of; None where the metric is no mean over items, or too few are common."""
-    import numpy as np
-
-    name = metric.rpartition("/")[2]
-    now = _scores(step.samples, name)
-    if len(now) < 2 or not math.isclose(sum(now.values()) / len(now), step.metrics[metric], abs_tol=1e-9):
-        return None
-    then = [
-        scores
-        for run in earlier
-        if len((scores := _scores(run.samples, name)).keys() & now.keys()) >= LEAST_COMMON * len(now)
-    ]
-    if not then:
-        return None
-    common = sorted(now.keys() & set.intersection(*(set(scores) for scores in then)))
-    if len(common) < LEAST_COMMON * len(now):  # each run lacks others: the newest alone
-        then, common = then[:1], sorted(now.keys() & then[0].keys())
-    window = np.array([[scores[item] for item in common] for scores in reversed(then)])
-    return _Items(common, window, [now[item] for item in common], *_belongings(step.samples, name, common))
-
-
-def _belongings(
-    samples: pl.DataFrame | None, metric: str, items: Sequence[str]
-) -> tuple[list[str], dict[str, list[int]]]:
-    """What each item shares with others, and the parts of the suite; runs of before had neither."""
-    if samples is None or not {"cluster", "slices"} <= set(samples.columns):
-        return [f"item {item}" for item in items], {}
-    own = samples.filter(pl.col("metric") == metric).select("item_hash", "cluster", "slices")
-    known = {item: (cluster, slices) for item, cluster, slices in own.iter_rows()}
-    parts: dict[str, list[int]] = {}
-    for at, item in enumerate(items):
-        for name in known[item][1] or ():
-            parts.setdefault(name, []).append(at)
-    return [known[item][0] or f"item {item}" for item in items], parts
-
-
-def _scores(samples: pl.DataFrame | None, metric: str) -> dict[str, float]:
-    if samples is None:
-        return {}
-    own = samples.filter((pl.col("metric") == metric) & pl.col("score").is_not_null())
-    return dict(own.select("item_hash", "score").iter_rows())
-
-
-def _means(metric: str, now: Mapping[str, float], earlier: Sequence[EarlierRun]) -> Effect | None:
+def _means(metric: str, now: Mapping[str, float], before: Mapping[str, float]) -> Effect | None:
     """Against the newest run, by the standard errors of both: wide, since nothing is paired."""
     from scipy.stats import norm
 
-    key, before = f"{metric}_stderr", earlier[0].metrics
+    key = f"{metric}_stderr"
     if key not in now or key not in before:
         return None
     stderr = math.hypot(now[key], before[key])
@@ -202,55 +162,4 @@ def _means(metric: str, now: Mapping[str, float], earlier: Sequence[EarlierRun])
         p_higher=float(norm.sf(difference / stderr)),
         noise=Noise(stderr, max(n, 1)),
         method="standard errors of both, unpaired",
-    )
-
-
-def _load(metric: str, step: Step, earlier: Sequence[EarlierRun]) -> tuple[Runs, Detector] | None:
-    _, scenario, stage, name = (*metric.split("/", 3), "", "")[:4]
-    clock = _CLOCK.fullmatch(name)
-    if clock is not None:
-        share = None if clock["statistic"] == "mean" else int(clock["statistic"][1:]) / 100
-        now = _clock(step.requests, scenario, stage, clock["clock"])
-        then = [_clock(run.requests, scenario, stage, clock["clock"]) for run in reversed(earlier)]
-        found = _aligned([values for values in then if values], now, share)
-        if found is not None:
-            return found, "requests"
-    figures = of_figures([run.metrics[metric] for run in reversed(earlier)], step.metrics[metric])
-    return None if figures is None else (figures, "runs")
-
-
-def _aligned(then: Sequence[Mapping[int, float]], now: Mapping[int, float], share: float | None) -> Runs | None:
-    """Request i of one run beside request i of the others, as far as all of them played the tape."""
-    import numpy as np
-
-    if not then or not now:
-        return None
-    length = min(max(values) for values in (*then, now)) + 1
-    rows = [np.array([values.get(index, math.nan) for index in range(length)]) for values in (*then, now)]
-    return of_requests(rows[:-1], rows[-1], share)
-
-
-def _clock(requests: pl.DataFrame | None, scenario: str, stage: str, name: str) -> dict[int, float]:
-    """Request number -> one clock's value, of those that succeeded."""
-    if requests is None:
-        return {}
-    values = clocks(requests.filter((pl.col("scenario") == scenario) & (pl.col("stage") == stage)))
-    return dict(values.select("request_index", name).drop_nulls().iter_rows())
-
-
-def clocks(requests: pl.DataFrame) -> pl.DataFrame:
-    """request_index, origin and ttft, tpot, e2e, ntpot in seconds of the requests that succeeded (`load/figures/metrics.py` defines them).
-
-    A request counts from when it was due; where nothing was due (closed loop), from its sending.
-    """
-    origin, first, last = pl.coalesce("due_s", "sent_s"), pl.col("first_token_s"), pl.col("last_token_s")
-    tokens = pl.col("output_tokens").cast(pl.Float64)
-    e2e: Any = pl.coalesce(last, "end_s") - origin
-    return requests.filter(pl.col("outcome") == "ok").select(
-        "request_index",
-        origin=origin,
-        ttft=first - origin,
-        tpot=pl.when((tokens > 1) & (last > first)).then((last - first) / (tokens - 1)),
-        e2e=e2e,
-        ntpot=pl.when(tokens > 0).then(e2e / tokens),
     )

@@ -14,12 +14,10 @@ from typing import get_args
 from vllm_quality.results.measurement import Measurement
 from vllm_quality.verdict.evidence import Evidence
 from vllm_quality.verdict.metrics import MetricDefinition, definition_of
-from vllm_quality.verdict.statistics.decide import Decision, Trial, decide
-from vllm_quality.verdict.statistics.effect import Effect
+from vllm_quality.verdict.signals import moved
+from vllm_quality.verdict.tested import decide_findings
 from vllm_quality.verdict.thresholds import Thresholds
 from vllm_quality.verdict.types import (
-    UNTOLD,
-    Detector,
     Finding,
     FindingArea,
     FindingStatus,
@@ -28,7 +26,7 @@ from vllm_quality.verdict.types import (
     worst_first,
 )
 
-_SCALES: Mapping[str, tuple[str, float]] = {"quality": ("points", 100.0), "performance": ("%", 100.0)}
+NOTHING = Verdict("no_baseline", (), (), "")
 
 
 @dataclass(frozen=True)
@@ -75,12 +73,27 @@ def judge(
             findings.append(finding)
             used.update({run.run_id: None for run in own if finding.baseline is not None and metric in run.metrics})
     found = evidence or Evidence()
-    findings, slices = _with_statistics(findings, found, thresholds)
+    findings, slices = decide_findings(findings, found, thresholds)
     order = [run.run_id for run in past if run.run_id in used]
+    seen = moved(found.signals, found.flips, thresholds.alpha)
+    return conclude(
+        findings, slices, order, replace(NOTHING, flipped=found.flipped, moved=seen, alpha=thresholds.alpha)
+    )
+
+
+def conclude(findings: Sequence[Finding], slices: Sequence[Finding], order: Sequence[str], about: Verdict) -> Verdict:
+    """The verdict on a whole release. `order`: the runs that it was held against; `about`: what else is known of it."""
     lost = [finding for finding in slices if finding.status == "worse"]
     status = _overall([*findings, *lost])
     summary = _summary(status, findings, len(order), len(lost))
-    return Verdict(status, tuple(findings), tuple(order), summary, worst_first(slices), found.flipped)
+    return replace(
+        about,
+        status=status,
+        findings=tuple(findings),
+        baseline_runs=tuple(order),
+        summary=summary,
+        slices=worst_first(slices),
+    )
 
 
 def window(
@@ -95,93 +108,25 @@ def window(
     return [run for run in _comparable(measurement, past, thresholds) if run.run_id not in reasons]
 
 
+def long_before(measurement: Measurement, past: Sequence[PastValues], thresholds: Thresholds) -> list[PastValues]:
+    """The oldest of the accepted runs that count for drift, newest first; none while the window reaches back as far."""
+    rule = thresholds.baseline
+    return _accepted(measurement, past, thresholds)[rule.runs : rule.drift][-rule.runs :]
+
+
 def is_judged(metric: str, thresholds: Thresholds) -> bool:
     """Whether a metric is compared with earlier runs at all."""
     definition = definition_of(metric)
     return definition is not None and _limit(metric, definition, thresholds) is not None
 
 
-def _with_statistics(
-    findings: Sequence[Finding], evidence: Evidence, thresholds: Thresholds
-) -> tuple[list[Finding], list[Finding]]:
-    """The findings, those with evidence decided by it, and what is found of slices: each family's tests together, so that
-    many tests are not many false alarms. Where there are slices, the metrics have half of alpha and the slices the other.
-    """
-    tested = [f for f in findings if f.metric in evidence.effects and f.status not in UNTOLD and f.detector != "limit"]
-    parts = [(f, name, effect) for f in tested for name, effect in evidence.slices.get(f.metric, {}).items()]
-    share = 0.5 if parts else 1.0
-    decisions = decide([_trial(f, evidence.effects[f.metric][0], thresholds, share) for f in tested])
-    decided = {
-        finding.metric: _decided(finding, decision, evidence.effects[finding.metric][1], thresholds, share)
-        for finding, decision in zip(tested, decisions, strict=True)
-    }
-    of_parts = decide([_trial(finding, effect, thresholds, share) for finding, _, effect in parts])
-    slices = [
-        _decided(_slice(finding, name, effect), decision, "items", thresholds, share)
-        for (finding, name, effect), decision in zip(parts, of_parts, strict=True)
-    ]
-    return [decided.get(finding.metric, finding) for finding in findings], slices
-
-
-def _trial(finding: Finding, effect: Effect, thresholds: Thresholds, share: float) -> Trial:
-    rule, scale = thresholds.rule(finding.metric, finding.area), _SCALES[finding.area]
-    if finding.area == "quality" and not _is_share(finding, effect):
-        # Points mean nothing to a perplexity or to BLEU, which goes to 100: what matters is relative there.
-        size = abs(effect.baseline) or 1.0
-        rule, scale = replace(rule, matters=rule.matters * size, budget=rule.budget * size), ("%", 100.0 / size)
-    return Trial(
-        finding.metric,
-        effect,
-        finding.higher_is_better,
-        replace(rule, alpha=rule.alpha * share),
-        scale,
-        items=finding.area == "quality",
-    )
-
-
-def _is_share(finding: Finding, effect: Effect) -> bool:
-    return finding.higher_is_better and 0 <= effect.baseline <= 1 and 0 <= effect.current <= 1
-
-
-def _slice(finding: Finding, name: str, effect: Effect) -> Finding:
-    """A finding about a part of a suite, before it is decided; the plain rule has nothing to say of it."""
-    change = effect.difference / abs(effect.baseline) if effect.baseline else None
-    return replace(
-        finding,
-        metric=f"{finding.metric}[{name}]",
-        current=effect.current,
-        baseline=effect.baseline,
-        change=change,
-        rule_says_worse=None,
-    )
-
-
-def _decided(finding: Finding, decision: Decision, detector: Detector, thresholds: Thresholds, share: float) -> Finding:
-    effect, reason, status = decision.trial.effect, decision.reason, decision.verdict
-    alarm = finding.rule_says_worse and status != "worse"
-    if alarm:
-        reason = f"{reason} The rule of {finding.limit:.0%} alone calls it worse."
-    return replace(
-        finding,
-        status="worse" if alarm and thresholds.rule_alone == "alarm" else status,
-        reason=reason,
-        detector="rule" if alarm and thresholds.rule_alone == "alarm" else detector,
-        effect=effect.difference,
-        low=effect.low,
-        high=effect.high,
-        p_value=decision.trial.p_worse,
-        p_adjusted=min(1.0, decision.p_adjusted / share),  # in terms of the whole alpha
-        mde=decision.mde,
-        matters=decision.trial.rule.matters,
-        n=effect.n,
-        method=effect.method,
-    )
-
-
 def _comparable(measurement: Measurement, past: Sequence[PastValues], thresholds: Thresholds) -> list[PastValues]:
-    rule = thresholds.baseline
+    return _accepted(measurement, past, thresholds)[: thresholds.baseline.runs]
+
+
+def _accepted(measurement: Measurement, past: Sequence[PastValues], thresholds: Thresholds) -> list[PastValues]:
     alike = [run for run in past if run.step_hashes.get(measurement.step) == measurement.comparable]
-    return [run for run in alike if rule.include_worse or run.verdict != "worse"][: rule.runs]
+    return [run for run in alike if thresholds.baseline.include_worse or run.verdict != "worse"]
 
 
 def _blank(metric: str, definition: MetricDefinition, area: FindingArea, value: float | None) -> Finding:
@@ -211,6 +156,8 @@ def _judged(metric: str, thresholds: Thresholds) -> tuple[MetricDefinition, Find
 
 def _limit(metric: str, definition: MetricDefinition, thresholds: Thresholds) -> float | None:
     if not definition.compared or definition.area == "pipeline":
+        return None
+    if definition.signal and thresholds.signals == "remark":
         return None
     return thresholds.limit(metric, definition.area)
 

@@ -22,6 +22,7 @@ class MetricDefinition:
     unit               "s", "1/s", "" (a ratio or score between 0 and 1) or "count"
     title              what a person calls it
     compared           whether it is held against earlier releases; else only against limits that need no history
+    signal             whether it is what answers look like, rather than how good they are
     """
 
     pattern: str
@@ -30,6 +31,7 @@ class MetricDefinition:
     unit: str
     title: str
     compared: bool = True
+    signal: bool = False
 
 
 def _load(name: str, higher_is_better: bool | None, unit: str, title: str) -> MetricDefinition:
@@ -38,6 +40,10 @@ def _load(name: str, higher_is_better: bool | None, unit: str, title: str) -> Me
 
 def _eval(name: str, higher_is_better: bool | None, unit: str, title: str) -> MetricDefinition:
     return MetricDefinition(rf"eval/[^/]+/{name}", "quality", higher_is_better, unit, title)
+
+
+def _signal(name: str, higher_is_better: bool | None, unit: str, title: str) -> MetricDefinition:
+    return replace(_eval(name, higher_is_better, unit, title), signal=True)
 
 
 _STATISTIC = r"(mean|p50|p90|p95|p99)"
@@ -62,13 +68,15 @@ METRICS: tuple[MetricDefinition, ...] = (
     _load(r"send_lag_\w+_s", None, "s", "how late the client itself was"),
     _load(r"\w+_count", None, "count", "count"),
     _eval(r"\w+_stderr", None, "", "standard error"),
-    _eval(r"answer_(chars|tokens)_mean_count", None, "count", "length of the answers"),
     _eval(r"\w+_count", None, "count", "count"),
-    # What neither direction of is better for itself, or too rare for a relative limit: looked at, not judged.
-    _eval("truncated_ratio", None, "", "answers cut off by the token limit"),
-    _eval("hangul_ratio", None, "", "Hangul among the answers' letters"),
-    _eval("refusal_ratio", None, "", "answers that begin as a refusal"),
-    _eval("gold_logprob_mean", None, "", "logprob of the right answers per byte"),
+    # What neither direction of is better for itself: when it moved it is told, and nothing is worse for it.
+    _signal("answer_chars", None, "count", "length of the answers"),
+    _signal("answer_tokens", None, "count", "length of the answers"),
+    _signal("truncated_ratio", None, "", "answers cut off by the token limit"),
+    _signal("hangul_ratio", None, "", "Hangul among the answers' letters"),
+    _signal("refusal_ratio", None, "", "answers that begin as a refusal"),
+    # Every item has it, right or wrong: it shows a damaged model long before its answers flip.
+    _signal("gold_logprob", True, "", "logprob of the right answers per byte"),
     _eval("load_delta_score", None, "", "score under load less the score without"),
     _eval("load_same_ratio", None, "", "answers that load did not change"),
     _eval(
@@ -93,3 +101,9 @@ def definition_of(metric: str) -> MetricDefinition | None:
         plain = definition_of(metric.removesuffix(WITHOUT_OVERLAP))
         return plain and replace(plain, title=f"{plain.title}, items that no other set holds", compared=False)
     return next((definition for pattern, definition in _COMPILED if pattern.fullmatch(metric)), None)
+
+
+def is_signal(metric: str) -> bool:
+    """Whether a metric path is of what answers look like, rather than of how good they are."""
+    definition = definition_of(metric)
+    return definition is not None and definition.signal

@@ -23,9 +23,14 @@ class _Strict(BaseModel):
 
 
 class BaselineRule(_Strict):
-    """Which earlier runs a release is held against."""
+    """Which earlier runs a release is held against.
+
+    runs   the newest so many
+    drift  and the oldest of so many, against a loss in small steps; 0 looks for none
+    """
 
     runs: int = Field(5, ge=1, le=1000)
+    drift: int = Field(20, ge=0, le=1000)
     include_worse: bool = False
 
 
@@ -69,10 +74,22 @@ class PerformanceRule(AreaRule):
 RuleAlone = Literal["remark", "alarm"]
 
 
+class ConfirmationRule(_Strict):
+    """Whether a suspicion is measured again before it is an alarm.
+
+    time_s   no further step is measured again once this has passed; 0 measures nothing again
+    certain  a loss of quality that is less likely than this by chance needs no second measurement
+    """
+
+    time_s: Annotated[float, Field(ge=0)] = 1800.0
+    certain: Annotated[float, Field(ge=0, lt=0.5)] = 1e-6
+
+
 class Thresholds(_Strict):
     """The whole file. Shares are relative: 0.10 is 10 %.
 
-    alpha  the chance of any false alarm on a release that is no worse, over everything that is tested of it
+    alpha    the chance of any false alarm on a release that is no worse, over everything that is tested of it
+    signals  what a loss of the right answers' logprob means: an alarm, or a remark
     """
 
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
@@ -80,8 +97,10 @@ class Thresholds(_Strict):
     quality: QualityRule = QualityRule()
     performance: PerformanceRule = PerformanceRule()
     rule_alone: RuleAlone = "remark"
+    signals: RuleAlone = "alarm"
+    confirmation: ConfirmationRule = ConfirmationRule()
     matters: dict[str, Annotated[float, Field(gt=0)]] = {}
-    budget: dict[str, Annotated[float, Field(ge=0)]] = {}
+    budget: dict[str, Annotated[float, Field(ge=0)]] = {"eval/*/gold_logprob": 0.01}
     max_regression: dict[str, Share] = {}
     floors: dict[str, float] = {}
     ceilings: dict[str, float] = {}

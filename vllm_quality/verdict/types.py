@@ -15,7 +15,9 @@ Status = Literal["pass", "worse", "better", "underpowered", "not_comparable", "i
 FindingStatus = Status
 VerdictStatus = Status
 FindingArea = Literal["quality", "performance"]
-Detector = Literal["items", "means", "requests", "runs", "rule", "limit", ""]
+Detector = Literal["items", "means", "requests", "runs", "drift", "rule", "limit", ""]
+# what a second measurement, made because of a suspicion, said of it; "failed": it could not be trusted
+Repeat = Literal["confirmed", "refuted", "failed", ""]
 
 _WORST_FIRST: tuple[Status, ...] = (
     "worse",
@@ -40,14 +42,16 @@ class Finding:
     unit               "s", "1/s", "" (a score or ratio between 0 and 1) or "count"
     reason             one sentence: why this status
     detector           what the status rests on: items or requests that both have, the means of both and their errors,
-                       whole runs, the PRD's rule of a relative change alone, or a fixed limit
+                       whole runs, either of them in the oldest accepted runs ("drift"), the PRD's rule of a relative change
+                       alone, or a fixed limit
     rule_says_worse    whether the PRD's rule alone would call it worse; None where it has nothing to say
     effect             signed difference, with its 95 % interval (low, high): raw for scores, relative for load
     p_value            one-sided, for worse; p_adjusted allows for everything tested beside it
     mde                the smallest loss that would have been found 95 % of the time, in the effect's unit; `matters` is the
-                       one that had to be
+                       one that had to be, and up to `budget` a loss is accepted
     n                  items, requests or runs behind it
     method             the test, in words
+    repeat             what a second measurement said, where there was a suspicion; then the figures are its figures
     """
 
     metric: str
@@ -71,6 +75,8 @@ class Finding:
     matters: float | None = None
     n: int | None = None
     method: str = ""
+    budget: float | None = None
+    repeat: Repeat = ""
 
     @property
     def worsening(self) -> float | None:
@@ -108,6 +114,25 @@ class FlippedItem:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """What answers look like has changed beyond chance; nothing is worse for it.
+
+    metric       full path of the signal; "path[flips]" for the share of a metric's items that changed sides
+    low, high    95 % interval of the difference; None for flips
+    p_adjusted   two-sided, allowing for all signals
+    """
+
+    metric: str
+    title: str
+    baseline: float
+    current: float
+    low: float | None
+    high: float | None
+    p_adjusted: float
+    n: int
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Whether a release is worse than the ones before it.
 
@@ -115,6 +140,8 @@ class Verdict:
     summary        one sentence for a person
     slices         parts of suites (a subject, a language) that were tested beside the whole; the metric is "path[slice]"
     flipped        items whose score changed most for the worse against the newest of the baseline runs
+    moved          signals that changed, the surest first
+    alpha          chance of a false alarm that was allowed; None for verdicts of before it was kept
     """
 
     status: VerdictStatus
@@ -123,6 +150,8 @@ class Verdict:
     summary: str
     slices: tuple[Finding, ...] = ()
     flipped: tuple[FlippedItem, ...] = ()
+    moved: tuple[Moved, ...] = ()
+    alpha: float | None = None
 
     @property
     def worst(self) -> tuple[Finding, ...]:
@@ -141,6 +170,8 @@ class Verdict:
             "findings": [finding.as_json() for finding in self.findings],
             "slices": [finding.as_json() for finding in self.slices],
             "flipped": [asdict(item) for item in self.flipped],
+            "moved": [asdict(signal) for signal in self.moved],
+            "alpha": self.alpha,
         }
 
     @classmethod
@@ -153,6 +184,8 @@ class Verdict:
             summary=stored["summary"],
             slices=tuple(Finding.from_json(finding) for finding in stored.get("slices", ())),
             flipped=tuple(FlippedItem(**item) for item in stored.get("flipped", ())),
+            moved=tuple(Moved(**signal) for signal in stored.get("moved", ())),
+            alpha=stored.get("alpha"),
         )
 
 

@@ -88,7 +88,6 @@ def run_one(suite: BenchSuite, endpoint: Endpoint, tasks: Path, items: Items) ->
 
 def _compact(result: SuiteResult, items: Items, seconds: float) -> SuiteRun:
     scores: dict[str, list[float | None]] = {}
-    tokens: dict[str, int | None] = {}
     for metric in sorted(set(result.samples["metric"])):
         rows = [row for row in result.samples.iter_rows(named=True) if row["metric"] == metric]
         by_name = {row["item_hash"][:16]: row["score"] for row in rows}
@@ -98,16 +97,13 @@ def _compact(result: SuiteResult, items: Items, seconds: float) -> SuiteRun:
                 f"{result.step}: {len(unknown)} items are none of the recorded ones; record everything --again"
             )
         scores[metric] = [_short(by_name.get(name)) for name in items.names]
-        tokens |= {row["item_hash"][:16]: row["output_tokens"] for row in rows}
-    generated = "exact_match" in scores
-    counts = [tokens.get(name) for name in items.names] if generated else []
     metrics = {name: round(value, 6) for name, value in result.metrics.items() if "seconds" not in name}
-    return SuiteRun(scores, counts, metrics, result.problem, seconds)
+    return SuiteRun(scores, metrics, result.problem, seconds)
 
 
 def _short(score: float | None) -> float | None:
-    """Right and wrong as 1 and 0."""
-    return int(score) if score is not None and score == int(score) else score
+    """Right and wrong as 1 and 0, what is neither to five digits."""
+    return score if score is None else int(score) if score == int(score) else float(f"{score:.5g}")
 
 
 def _accuracy(run: SuiteRun, suite: BenchSuite) -> float:

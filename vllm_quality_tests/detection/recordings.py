@@ -31,14 +31,9 @@ class Items:
 
 @dataclass(frozen=True)
 class SuiteRun:
-    """One release's scores of a suite, by metric, in the items' order; and the run's own figures.
-
-    scores         None where an item has none
-    output_tokens  of generated answers; empty elsewhere
-    """
+    """One release's scores of a suite, by metric, in the items' order (None where an item has none); and its own figures."""
 
     scores: Mapping[str, Sequence[float | None]]
-    output_tokens: Sequence[int | None]
     metrics: Mapping[str, float]
     problem: str | None
     seconds: float

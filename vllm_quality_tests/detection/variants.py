@@ -13,7 +13,7 @@ _ALPACA = (
     "{% for message in messages %}{{ '### Instruction:\n' + message['content'] + '\n\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '### Response:\n' }}{% endif %}"
 )
-GENERATED = ("det_cloze", "det_capitals", "det_copy")
+GENERATED = ("det_cloze", "det_countries", "det_copy")
 _NO_NEWLINE = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n"
     "You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}"
@@ -68,44 +68,43 @@ def _bad(name: str, kind: str, **damage: float | str) -> Variant:
 # The most telling first: whoever stops early has a set that is worth something.
 VARIANTS = (
     Variant("aa_1", "good", "the same release again"),
+    Variant("rounding_1", "good", "other arithmetic: each weight off by its rounding", {"rounding": 1}),
     _bad("noise_10", "noise on the weights, 0.10", noise=0.10),
-    Variant("aa_2", "good", "the same release again"),
-    _bad("noise_15", "noise on the weights, 0.15", noise=0.15),
-    Variant("aa_3", "good", "the same release again"),
-    Variant("template_foreign", "bad", "another model's chat template", template=_ALPACA, suites=("det_capitals",)),
+    _bad("noise_05", "noise on the weights, 0.05", noise=0.05),
+    Variant("template_foreign", "bad", "another model's chat template", template=_ALPACA, suites=("det_countries",)),
     Variant("temperature", "bad", "temperature left on (1.0)", rewrite="temperature", suites=GENERATED),
-    Variant("aa_4", "good", "the same release again"),
+    Variant("rounding_2", "good", "other arithmetic: each weight off by its rounding", {"rounding": 2}),
+    _bad("rounded_4", "weights rounded to 4 bits", rounded=4),
     Variant(
         "hangul_noise_50",
         "bad",
         "noise on the embeddings of Hangul, 0.5",
         {"hangul_noise": 0.5},
-        suites=("det_syllables", "det_copy", "det_capitals"),
+        suites=("det_syllables", "det_copy"),
     ),
-    _bad("rounded_4", "weights rounded to 4 bits", rounded=4),
-    Variant("aa_5", "good", "the same release again"),
+    Variant("cut", "bad", "texts cut to their last 60 characters", rewrite="cut", suites=("det_cloze", "det_copy")),
     _bad("dropped_layer", "without layer 15 of 30", dropped_layer=15),
     Variant("prefix", "bad", "a special token before every text", rewrite="prefix"),
-    Variant("aa_6", "good", "the same release again"),
-    _bad("window_16", "only the last 16 tokens are seen", window=16),
-    Variant("batch_4", "good", "other batches: at most 4 requests at once", at_once=4),
-    _bad("rounded_3", "weights rounded to 3 bits", rounded=3),
-    Variant("cut", "bad", "texts cut to their last 60 characters", rewrite="cut", suites=("det_cloze", "det_copy")),
-    _bad("noise_05", "noise on the weights, 0.05", noise=0.05),
-    Variant("threads_2", "good", "other arithmetic: two threads", threads=2),
-    _bad("hangul_noise_20", "noise on the embeddings of Hangul, 0.2", hangul_noise=0.2),
     Variant(
         "template_newline",
         "bad",
         "chat template without its last newline",
         template=_NO_NEWLINE,
-        suites=("det_capitals",),
+        suites=("det_countries",),
     ),
-    Variant("aa_7", "good", "the same release again"),
-    _bad("noise_07", "noise on the weights, 0.07", noise=0.07),
-    Variant("chunks_64", "good", "other batches: prompts in pieces", arguments=("--max-num-batched-tokens=64",)),
-    Variant("rounding_1", "good", "other arithmetic: each weight off by its rounding", {"rounding": 1}),
-    Variant("rounding_2", "good", "other arithmetic: each weight off by its rounding", {"rounding": 2}),
     Variant("rounding_3", "good", "other arithmetic: each weight off by its rounding", {"rounding": 3}),
-    Variant("aa_8", "good", "the same release again"),
+    _bad("noise_07", "noise on the weights, 0.07", noise=0.07),
+    Variant("aa_2", "good", "the same release again"),
+    _bad("rounded_3", "weights rounded to 3 bits", rounded=3),
+    _bad("window_16", "only the last 16 tokens are seen", window=16),
+    Variant(
+        "hangul_noise_20",
+        "bad",
+        "noise on the embeddings of Hangul, 0.2",
+        {"hangul_noise": 0.2},
+        suites=("det_syllables", "det_copy"),
+    ),
+    Variant("threads_2", "good", "other arithmetic: two threads", threads=2),
+    Variant("batch_4", "good", "other batches: at most 4 requests at once", at_once=4),
+    Variant("chunks_64", "good", "other batches: prompts in pieces", arguments=("--max-num-batched-tokens=64",)),
 )

@@ -18,6 +18,7 @@ from vllm_quality.eval.suites import Suite, load_suites
 from vllm_quality.eval.token_scores import common_prefix
 from vllm_quality.results.rows import check_samples
 from vllm_quality.serving.endpoint import Endpoint, EndpointError
+from vllm_quality_tests.eval.scores import scores_of
 from vllm_quality_tests.eval.task_files import (
     QUICK,
     add_up,
@@ -38,7 +39,7 @@ def run(folder: Path, endpoint: Endpoint, task: str = "sums", *, concurrency: in
     result = run_suite(
         chosen, endpoint, None, profile="full", concurrency=concurrency, timeout_s=5, retry=QUICK, on_progress=None
     )
-    check_samples(result.samples)
+    check_samples(scores_of(result))
     return result
 
 
@@ -52,7 +53,7 @@ def fails_for(numbers: Iterable[int], fault: Fault) -> Callable[[int, str, Body]
 
 
 def rows(result: SuiteResult, status: str) -> pl.DataFrame:
-    return result.samples.filter(pl.col("status") == status)
+    return scores_of(result).filter(pl.col("status") == status)
 
 
 def test_right_answers_score_one_and_everything_is_kept(tmp_path: Path, server: OpenAIServer) -> None:
@@ -75,9 +76,9 @@ def test_right_answers_score_one_and_everything_is_kept(tmp_path: Path, server: 
     assert result.problem is None
     assert result.details["not judged"] == []
     assert done[-1] == (12, 12)
-    assert result.samples["score"].sum() == 11
-    assert result.samples["item_hash"].n_unique() == 12
-    assert set(result.samples["finish_reason"]) == {"stop"}
+    assert scores_of(result)["score"].sum() == 11
+    assert scores_of(result)["item_hash"].n_unique() == 12
+    assert set(scores_of(result)["finish_reason"]) == {"stop"}
     wrong = result.texts.filter(pl.col("answer") != pl.col("expected")).row(0, named=True)
     assert ("3 + 3" in wrong["prompt"], wrong["answer"], wrong["expected"]) == (True, "0", "6")
 
@@ -121,8 +122,10 @@ def test_lost_choices_take_their_item_along_and_every_metric_is_of_the_others(
     server.fault = lambda _, path, body: Fault(status=500) if path == "/tokenize" and " 7. " in body["prompt"] else None
     result = run(tmp_path, vllm_at(server.base_url), "capitals_mc")
     assert rows(result, "infra_error").height == 2  # acc and acc_norm of one item
-    both = healthy.samples.join(result.samples, on=["item_hash", "metric"], suffix="_now").filter(
-        pl.col("score_now").is_not_null()
+    both = (
+        scores_of(healthy)
+        .join(scores_of(result), on=["item_hash", "metric"], suffix="_now")
+        .filter(pl.col("score_now").is_not_null())
     )
     assert (both["score"] == both["score_now"]).all()
     for metric in ("acc", "acc_norm"):
@@ -243,7 +246,7 @@ def test_a_limit_draws_the_same_items_wherever_they_stand(tmp_path: Path, server
     write_answer_task(tmp_path / "b", items=30)
     random.Random(1).shuffle(lines)
     (tmp_path / "b" / "sums.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    drawn = [run(tmp_path / name, vllm_at(server.base_url), limit=7).samples for name in ("a", "b")]
+    drawn = [scores_of(run(tmp_path / name, vllm_at(server.base_url), limit=7)) for name in ("a", "b")]
     assert drawn[0]["item_hash"].to_list() == drawn[1]["item_hash"].to_list()
     assert drawn[0].height == 7
     texts = run(tmp_path / "a", vllm_at(server.base_url), limit=7).texts
@@ -304,7 +307,7 @@ def test_a_group_counts_as_it_says_and_its_members_are_kept(tmp_path: Path, serv
         assert result.metrics["eval/sums_all/exact_match_stderr"] > 0
         assert result.metrics["eval/sums_all/few/exact_match"] == 0.5
         assert result.metrics["eval/sums_all/items_count"] == 10
-        assert result.samples.height == 10  # "0 + 0" and "1 + 1" are in both tasks, and are items of their own
+        assert scores_of(result).height == 10  # "0 + 0" and "1 + 1" are in both tasks, and are items of their own
         assert "eval/sums_all/few/exact_match" in result.details["not judged"]
 
 
@@ -360,7 +363,7 @@ def test_several_filters_and_pairs_and_unknown_metrics(tmp_path: Path, server: O
     assert result.metrics["eval/filtered/exact_match_strict_match"] == 1.0
     assert result.metrics["eval/filtered/exact_match_first_word"] == 0.0
     assert "eval/filtered/oddness_strict_match" in result.details["not judged"]
-    assert result.samples["metric"].unique().sort().to_list() == [
+    assert scores_of(result)["metric"].unique().sort().to_list() == [
         "exact_match_first_word",
         "exact_match_strict_match",
         "oddness_first_word",

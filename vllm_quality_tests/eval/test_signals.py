@@ -48,7 +48,7 @@ def test_the_share_of_hangul_is_of_letters_in_any_form() -> None:
     assert hangul_share("42.") is None
 
 
-def test_signals_become_means_with_errors_that_the_registry_knows_and_nobody_judges() -> None:
+def test_signals_become_means_with_errors_that_the_registry_knows_as_signals() -> None:
     signals = [
         Signal("서울", tokens=2),
         Signal("Seoul city", tokens=None, truncated=True),
@@ -58,16 +58,16 @@ def test_signals_become_means_with_errors_that_the_registry_knows_and_nobody_jud
         Signal(),
     ]
     found = signal_metrics("eval/x", signals)
-    assert found["eval/x/answer_chars_mean_count"] == pytest.approx((2 + 10 + 6) / 3)
-    assert found["eval/x/answer_tokens_mean_count"] == 3.0
+    assert found["eval/x/answer_chars"] == pytest.approx((2 + 10 + 6) / 3)
+    assert found["eval/x/answer_tokens"] == 3.0
     assert found["eval/x/truncated_ratio"] == found["eval/x/refusal_ratio"] == pytest.approx(1 / 3)
     assert found["eval/x/hangul_ratio"] == pytest.approx(2 / 3)
-    assert found["eval/x/gold_logprob_mean"] == -1.0
-    assert found["eval/x/gold_logprob_mean_stderr"] == 0.5
+    assert found["eval/x/gold_logprob"] == -1.0
+    assert found["eval/x/gold_logprob_stderr"] == 0.5
     for metric in found:
         definition = definition_of(metric)
         assert definition is not None
-        assert definition.higher_is_better is None
+        assert definition.signal or metric.endswith("_stderr")
 
 
 def test_without_answers_there_are_no_signals() -> None:

@@ -12,8 +12,9 @@ import polars as pl
 from vllm_quality.report.data import ReportData
 from vllm_quality.results.measurement import Measurement
 from vllm_quality.results.rows import REQUEST_SCHEMA, PastRun
-from vllm_quality.verdict.evidence import EarlierRun, Step, clocks, gather
+from vllm_quality.verdict.evidence import EarlierRun, Step, gather
 from vllm_quality.verdict.judge import PastValues, is_judged, judge
+from vllm_quality.verdict.load_evidence import clocks
 from vllm_quality.verdict.thresholds import load_thresholds
 from vllm_quality.verdict.types import Finding, Status, Verdict
 from vllm_quality_tests.report.releases import BEGAN, TARGET, TEXT_COLUMNS, past, samples

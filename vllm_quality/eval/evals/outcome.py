@@ -18,7 +18,7 @@ from vllm_quality.eval.graders.schema import (
 )
 from vllm_quality.eval.graders.templates import MissingValueError, as_text, render
 from vllm_quality.eval.result import EVERY, count_metrics, find_problem, hash_of
-from vllm_quality.eval.signals import Signal, signal_metrics
+from vllm_quality.eval.signals import Signal, signal_metrics, signal_rows
 from vllm_quality.eval.standard_errors import mean_stderr
 
 MISSING = {True: "no judge", False: "no embeddings"}
@@ -122,10 +122,21 @@ def collect_metrics(step: str, criteria: Sequence[str], outcomes: Sequence[Outco
         _add_mean(found, f"{step}/{EVERY}_pass_ratio", [outcome.passed for outcome in outcomes])
     counts = count_metrics(step, [outcome.answer.status for outcome in outcomes])
     errors = sum(r.status == "judge_error" and not r.lacks_model for o in outcomes for r in o.results.values())
-    asked = [outcome for outcome in outcomes if outcome.row.sample is None and outcome.answer.status != "infra_error"]
-    signals = [Signal(o.answer.text, o.answer.output_tokens, o.answer.status == "truncated") for o in asked]
     counts[f"{step}/not_reached_count"] = float(sum(not outcome.answer.reached for outcome in outcomes))
-    return found | counts | {f"{step}/judge_errors_count": float(errors)} | signal_metrics(step, signals)
+    return (
+        found
+        | counts
+        | {f"{step}/judge_errors_count": float(errors)}
+        | signal_metrics(step, [_signal(outcome) for outcome in outcomes])
+    )
+
+
+def _signal(outcome: Outcome) -> Signal:
+    """What the release's answer shows; nothing where it was not asked or could not be had."""
+    answer = outcome.answer
+    if outcome.row.sample is not None or answer.status == "infra_error":
+        return Signal()
+    return Signal(answer.text, answer.output_tokens, answer.status == "truncated")
 
 
 def is_yes_no(name: str, outcomes: Sequence[Outcome]) -> bool:
@@ -166,21 +177,27 @@ def problem_of(criteria: Sequence[str], outcomes: Sequence[Outcome], gave_up: st
 
 def sample_rows(suite: str, outcome: Outcome) -> list[dict[str, object]]:
     """A row's rows of the `samples` table, one per criterion."""
+    own = _item_row(suite, outcome)
     return [
-        {
-            "suite": suite,
-            "item_hash": outcome.key,
-            "prompt_hash": hash_of(outcome.row.messages),
-            "metric": f"{name}_score",
-            "score": result.score,
-            "status": result.status,
-            "finish_reason": outcome.answer.finish_reason,
-            "prompt_tokens": outcome.answer.prompt_tokens,
-            "output_tokens": outcome.answer.output_tokens,
-            "judge": result.judge,
-        }
+        {**own, "metric": f"{name}_score", "score": result.score, "status": result.status, "judge": result.judge}
         for name, result in outcome.results.items()
     ]
+
+
+def signal_samples(suite: str, outcome: Outcome) -> list[dict[str, object]]:
+    """A row's rows of the `samples` table for its signals."""
+    return signal_rows(_item_row(suite, outcome), _signal(outcome))
+
+
+def _item_row(suite: str, outcome: Outcome) -> dict[str, object]:
+    return {
+        "suite": suite,
+        "item_hash": outcome.key,
+        "prompt_hash": hash_of(outcome.row.messages),
+        "finish_reason": outcome.answer.finish_reason,
+        "prompt_tokens": outcome.answer.prompt_tokens,
+        "output_tokens": outcome.answer.output_tokens,
+    }
 
 
 def text_row(suite: str, outcome: Outcome) -> dict[str, object]:

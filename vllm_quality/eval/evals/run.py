@@ -21,6 +21,7 @@ from vllm_quality.eval.evals.outcome import (  # fmt: skip
     is_yes_no,
     problem_of,
     sample_rows,
+    signal_samples,
     text_row,
 )
 from vllm_quality.eval.evals.plan import EvalError, Plan, Row
@@ -120,9 +121,13 @@ def _metrics(plan: Plan, done: Done) -> dict[str, float]:
 
 
 def _samples(plan: Plan, done: Done) -> pl.DataFrame:
-    rows = [row for outcome in done.outcomes for row in sample_rows(plan.name, outcome)]
+    rows = [row for outcome in done.outcomes for row in _rows(plan, outcome)]
     rows += [row for outcome in done.alone for row in alone_samples(plan.name, outcome)]
     return samples_frame([*rows, *(canary_sample(CANARY, entry) for entry in done.canary)])
+
+
+def _rows(plan: Plan, outcome: Outcome) -> list[dict[str, object]]:
+    return [*sample_rows(plan.name, outcome), *signal_samples(plan.name, outcome)]
 
 
 def _texts(plan: Plan, done: Done) -> pl.DataFrame:

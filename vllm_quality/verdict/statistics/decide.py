@@ -79,12 +79,14 @@ class Decision:
     """What became of a trial.
 
     p_adjusted  of "worse", by Holm over the family; that of the items that changed, where these are what speaks against it
+    p_better    the same of "better"
     mde         the smallest loss that this trial would have found 95 % of the time, as one of its family
     reason      one sentence
     """
 
     trial: Trial
     p_adjusted: float
+    p_better: float
     mde: float
     verdict: Judgement
     reason: str
@@ -125,7 +127,7 @@ def _decide(trial: Trial, p_worse: float, p_better: float, family: int) -> Decis
             f"{_moved(trial)}, within chance, but only a loss of {_size(trial, mde)} would have shown; "
             f"to see {_size(trial, rule.matters)} it takes {more}."
         )
-    return Decision(trial, p_worse, mde, verdict, reason)
+    return Decision(trial, p_worse, p_better, mde, verdict, reason)
 
 
 def _moved(trial: Trial) -> str:

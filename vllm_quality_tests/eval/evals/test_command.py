@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from vllm_quality.eval.assets import build_eval_assets
+from vllm_quality.eval.assets import build_eval_steps
 from vllm_quality.eval.evals.catalog import chosen_evals, list_evals, needs_of
 from vllm_quality.eval.evals.command import EvalOptions, run_command
 from vllm_quality.eval.evals.load import load_plan
@@ -126,11 +126,10 @@ def test_only_what_was_asked_for_becomes_part_of_an_evaluation(tmp_path: Path) -
 
 def test_an_asset_for_each(tmp_path: Path) -> None:
     write_eval(tmp_path / "evals", "mine.json")
-    assets = build_eval_assets(Settings(config_dir=tmp_path), after=[], taken=())
-    assert [asset.key.to_user_string() for asset in assets.values()] == ["eval_mine"]
-    assert list(assets) == ["eval/mine"]
+    (built,) = build_eval_steps(Settings(config_dir=tmp_path), after=[], taken=())
+    assert (built.step, built.asset.key.to_user_string()) == ("eval/mine", "eval_mine")
     with pytest.raises(EvalError, match="has the name of a suite"):
-        build_eval_assets(Settings(config_dir=tmp_path), after=[], taken=("eval/mine",))
+        build_eval_steps(Settings(config_dir=tmp_path), after=[], taken=("eval/mine",))
 
 
 def test_the_operators_file_wins_and_two_of_a_name_are_refused(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from vllm_quality_tests.eval.evals.eval_files import (
     write_rows,
 )
 from vllm_quality_tests.eval.graders.test_schema import LABEL, SCORE
+from vllm_quality_tests.eval.scores import scores_of
 from vllm_quality_tests.eval.task_files import QUICK, vllm_at
 from vllm_quality_tests.servers.openai_api import Body, Fault, OpenAIServer
 
@@ -50,12 +51,12 @@ def run(eval_file: Path, data: Path | None = None, server: OpenAIServer | None =
         **options,
     }
     result = run_eval(eval_file, data, **given)
-    check_samples(result.samples)
+    check_samples(scores_of(result))
     return result
 
 
 def of(result: SuiteResult, name: str) -> pl.DataFrame:
-    return result.samples.filter(pl.col("metric") == f"{name}_score")
+    return scores_of(result).filter(pl.col("metric") == f"{name}_score")
 
 
 def test_rows_without_answers_are_asked_and_every_answer_is_graded(server: OpenAIServer, tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_rows_with_answers_are_only_graded(tmp_path: Path) -> None:
     rows += [{**row, "sample": {"choices": [{"message": {"content": "7"}}]}} for row in sums(1)]
     result = run(write_eval(tmp_path), write_rows(tmp_path, rows))
     assert result.metrics["eval/sums/Right_sum_score"] == 0.8
-    assert result.samples["prompt_tokens"].null_count() == result.samples.height
+    assert scores_of(result)["prompt_tokens"].null_count() == scores_of(result).height
 
 
 def test_a_run_says_what_is_asked_and_how(server: OpenAIServer, tmp_path: Path) -> None:
@@ -177,14 +178,15 @@ def test_null_contents_and_cut_answers_count_as_what_they_are(server: OpenAIServ
     assert result.metrics["eval/sums/model_errors_count"] == 4
     assert (result.metrics["eval/sums/Right_sum_score"], result.details["null_contents"]) == (0.0, 4)
     server.answer, server.finish = add_up, "length"
-    assert set(run(write_eval(tmp_path), write_rows(tmp_path, sums(4)), server).samples["status"]) == {"truncated"}
+    cut = run(write_eval(tmp_path), write_rows(tmp_path, sums(4)), server)
+    assert set(scores_of(cut)["status"]) == {"truncated"}
 
 
 def test_json_that_is_missing_is_the_releases_fault(server: OpenAIServer, tmp_path: Path) -> None:
     server.answer = lambda body: "Seoul"
     result = run(write_eval(tmp_path, criteria=[JSON_CRITERION]), write_rows(tmp_path, sums(3)), server)
     assert (result.metrics["eval/sums/city_score"], result.problem) == (0.0, None)
-    assert set(result.samples["status"]) == {"model_error"}
+    assert set(scores_of(result)["status"]) == {"model_error"}
     assert "sample.output_json.city has no value" in result.texts["reason"][0]
 
 
@@ -207,7 +209,7 @@ def test_a_judge_grades_and_its_reasons_are_kept(server: OpenAIServer, tmp_path:
     assert result.metrics["eval/sums/tone_score"] == 1.0
     assert result.details["ranges"] == {"my_score_model": [1.0, 5.0]}
     assert result.texts["reason"][0] == "my_score_model: it is right; tone: polite: it is right"
-    assert set(result.samples["judge"]) == {"judge"}
+    assert set(scores_of(result)["judge"]) == {"judge"}
 
 
 def test_a_judge_that_breaks_its_json_half_the_time_lowers_nothing(server: OpenAIServer, tmp_path: Path) -> None:
@@ -216,7 +218,7 @@ def test_a_judge_that_breaks_its_json_half_the_time_lowers_nothing(server: OpenA
     rows = write_rows(tmp_path, sums(60))
     with OpenAIServer(answer=lambda body: verdict(body) if dice.random() < 0.5 else "5!", model="judge") as judge:
         result = run(write_eval(tmp_path, criteria=[{**SCORE, "range": [1, 5]}]), rows, server, judge=judged_by(judge))
-    failed = result.samples.filter(pl.col("status") == "judge_error")
+    failed = scores_of(result).filter(pl.col("status") == "judge_error")
     assert result.metrics["eval/sums/my_score_model_pass_ratio"] == 1.0
     assert 0 < failed.height < 20
     assert failed["score"].null_count() == failed.height == result.metrics["eval/sums/judge_errors_count"]
@@ -284,8 +286,8 @@ def test_profiles_draw_the_same_rows_whatever_their_order(server: OpenAIServer, 
     first = run(write_eval(tmp_path), write_rows(tmp_path, rows), server, profile="smoke")
     second = run(write_eval(tmp_path), write_rows(tmp_path, rows[::-1]), server, profile="smoke")
     assert first.metrics["eval/sums/items_count"] == 20
-    assert first.samples["item_hash"].to_list() == second.samples["item_hash"].to_list()
-    assert first.samples["item_hash"].n_unique() == 20
+    assert scores_of(first)["item_hash"].to_list() == scores_of(second)["item_hash"].to_list()
+    assert scores_of(first)["item_hash"].n_unique() == 20
 
 
 def test_the_same_row_twice_is_two_rows(server: OpenAIServer, tmp_path: Path) -> None:
@@ -300,7 +302,7 @@ def test_what_is_not_reached_in_time_has_no_score(server: OpenAIServer, tmp_path
         "3 of 3 items were not reached within the 0.5 s that asking them may take; raise the eval's time_limit_s."
     )
     assert result.metrics["eval/sums/not_reached_count"] == 3
-    assert result.samples["score"].null_count() == result.samples.height
+    assert scores_of(result)["score"].null_count() == scores_of(result).height
     assert result.details["time_limit_s"] == 0.5
 
 
@@ -336,7 +338,7 @@ def test_answers_that_only_load_spoils_are_found(server: OpenAIServer, tmp_path:
     assert result.metrics["eval/sums/load_items_count"] == 4
     assert result.metrics["eval/sums/load_same_ratio"] == 0
     assert result.metrics["eval/sums/load_delta_score"] < -0.5
-    alone = result.samples.filter(pl.col("suite") == "sums@1")
+    alone = scores_of(result).filter(pl.col("suite") == "sums@1")
     assert (alone.height, set(alone["metric"])) == (8, {"Right_sum_score_alone", "similar_score_alone"})
     assert result.details["asked_alone"] == 4
     steady = run(write_eval(tmp_path, concurrency_probe=4), write_rows(tmp_path, sums()), server)
@@ -353,7 +355,7 @@ def test_answers_are_asked_alone_only_where_they_should_be_the_same(server: Open
         run(drawn, rows, server, concurrency=1),
     ):
         assert not [name for name in quiet.metrics if "/load_" in name]
-        assert set(quiet.samples["suite"]) == {"sums"}
+        assert set(scores_of(quiet)["suite"]) == {"sums"}
 
 
 def test_the_judge_is_not_asked_about_the_answers_alone(server: OpenAIServer, tmp_path: Path) -> None:
@@ -378,7 +380,7 @@ def test_the_judge_grades_its_canary_where_it_judges(server: OpenAIServer, tmp_p
         assert done[-1] == (8 + 18, 8 + 18)
         unjudged = run(write_eval(tmp_path), rows, server, **options)
         assert len(judge.requests) == 1 + 4 + len(frozen)
-    canary = result.samples.filter(pl.col("suite") == "judge_canary_graders")
+    canary = scores_of(result).filter(pl.col("suite") == "judge_canary_graders")
     assert (canary.height, set(canary["judge"]), set(canary["score"])) == (18, {"judge"}, {0.5})  # 5 of 10
     assert (canary["item_hash"].n_unique(), canary["prompt_hash"].n_unique()) == (18, 18)
     assert result.metrics["eval/sums/canary_score"] == 0.5
