@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vllm_quality.errors import UserError
-from vllm_quality.report.units import metric_label, scale_for
+from vllm_quality.report.units import as_share, effect_unit, metric_label, scale_for
 from vllm_quality.results.database import ResultStore
 from vllm_quality.results.publish import judge_repeats
 from vllm_quality.results.resources import ResultsResource
@@ -57,18 +57,17 @@ def _table(findings: Sequence[Finding]) -> Table:
     table.add_column("how it is tested", overflow="fold")
     for finding in findings:
         scale = scale_for(finding.metric, finding.unit, (finding.current, finding.baseline))
-        unit = " points" if finding.area == "quality" else " %"
         table.add_row(
             Text(metric_label(finding.metric)),
             scale.text(finding.baseline),
             scale.text(finding.current),
-            _share(finding.effect, "+.2g", unit),
-            _share(finding.mde, ".2g", unit),
-            _share(finding.matters, ".2g", unit),
+            _size(finding, finding.effect, "+.2g"),
+            _size(finding, finding.mde, ".2g"),
+            _size(finding, finding.matters, ".2g"),
             finding.method or finding.reason,
         )
     return table
 
 
-def _share(value: float | None, form: str, unit: str) -> str:
-    return "" if value is None else f"{value * 100:{form}}{unit}"
+def _size(finding: Finding, value: float | None, form: str) -> str:
+    return "" if value is None else f"{as_share(finding, value) * 100:{form}} {effect_unit(finding)}"

@@ -127,21 +127,27 @@ def calibrate(tag: str, repeats: int, base_url: str | None, model: str | None, p
 @click.option(
     "--alpha",
     type=click.FloatRange(0, 0.5, True, True),
-    default=0.01,
-    show_default=True,
-    help="Chance of any false alarm, over all metrics and slices.",
+    help="Chance of any false alarm, over all metrics and slices.  [default: of thresholds.yaml, 0.01]",
 )
 @click.option(
     "--matters",
     type=click.FloatRange(0, min_open=True),
-    default=0.02,
-    show_default=True,
-    help="Smallest loss that must not go unseen (0.02: 2 points).",
+    help="Smallest loss of a score that must not go unseen.  [default: of thresholds.yaml, 0.02: 2 points]",
 )
-@click.option("--budget", type=click.FloatRange(0), default=0.0, show_default=True, help="Loss that is accepted.")
+@click.option(
+    "--matters-load",
+    type=click.FloatRange(0, min_open=True),
+    help="The same of a latency or throughput, relative.  [default: of thresholds.yaml, 0.10: 10 %]",
+)
+@click.option(
+    "--budget", type=click.FloatRange(0), help="Loss of a score that is accepted.  [default: of thresholds.yaml, 0.005]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def compare(baseline: str, candidate: str, alpha: float, matters: float, budget: float, as_json: bool) -> int:
+def compare(baseline: str, candidate: str, as_json: bool, **asked: float | None) -> int:
     """Is CANDIDATE worse than BASELINE? Each is a tag, a run's id, or a file of item scores (JSON lines).
+
+    Runs are compared as the pipeline judges them: their items, the requests of the same tape, and what thresholds.yaml
+    names. The effects of load metrics, their intervals and what would have shown are relative: 0.1 is 10 %.
 
     \b
     A file's lines have item and score, and may have slice and cluster: {"item": "q1", "score": 1, "slice": "ko"}
@@ -152,7 +158,7 @@ def compare(baseline: str, candidate: str, alpha: float, matters: float, budget:
     from vllm_quality.verdict.compare.command import run_compare
 
     console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-    return run_compare(console, baseline, candidate, alpha=alpha, matters=matters, budget=budget, as_json=as_json)
+    return run_compare(console, baseline, candidate, as_json=as_json, **asked)
 
 
 @cli.group()

@@ -16,12 +16,15 @@ from rich.text import Text
 
 from vllm_quality.eval.table import suite_table
 from vllm_quality.evaluation import Evaluation, evaluate, open_instance
+from vllm_quality.report.moved import moved_rows
 from vllm_quality.report.units import human_change, scale_for
 from vllm_quality.settings import load_settings
-from vllm_quality.verdict.types import Verdict
+from vllm_quality.verdict.repeats import REPEAT_WORDS
+from vllm_quality.verdict.types import Finding, Verdict
 
 _MARKS = {"running": "[cyan]●[/]", "done": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]–[/]"}
 _PIPE_WIDTH = 140
+_MOST_MOVED = 5  # the report has them all
 _COLOURS = {"pass": "green", "better": "green", "worse": "red"}  # what could not be told is yellow
 
 
@@ -120,9 +123,22 @@ def verdict_table(verdict: Verdict) -> Table:
             scale.text(finding.baseline),
             human_change(finding.change),
             "" if finding.limit is None else f"{finding.limit:.0%}",
-            Text(finding.status.replace("_", " "), _COLOURS.get(finding.status, "yellow")),
+            Text(_ended(finding), _COLOURS.get(finding.status, "yellow")),
         )
     return table
+
+
+def _ended(finding: Finding) -> str:
+    how = ("drift" if finding.detector == "drift" else "", REPEAT_WORDS.get(finding.repeat, ""))
+    return ", ".join(filter(None, (finding.status.replace("_", " "), *how)))
+
+
+def moved_lines(verdict: Verdict) -> list[Text]:
+    """What else moved, a line per signal."""
+    return [
+        Text(f"Also moved: {row.place}, {row.title} {row.values} ({row.change})")
+        for row in moved_rows(verdict.moved)[:_MOST_MOVED]
+    ]
 
 
 def watch_evaluation(console: Console, tag: str, overrides: Mapping[str, str], *, resume: bool = False) -> Evaluation:
@@ -148,6 +164,8 @@ def print_evaluation(console: Console, evaluation: Evaluation) -> None:
             Text(f"{evaluation.model_tag}: {status.replace('_', ' ')}", f"bold {_COLOURS.get(status, 'yellow')}"),
             Text(evaluation.verdict.summary),
         )
+        for line in moved_lines(evaluation.verdict):
+            console.print(line)
     if evaluation.error is not None:
         where = f" at {evaluation.failed_step}" if evaluation.failed_step else ""
         console.print(Text(f"{evaluation.model_tag}: failed{where}. {evaluation.error}", "red"))

@@ -16,6 +16,7 @@ import dagster as dg
 import pytest
 
 from vllm_quality.results.database import ResultStore
+from vllm_quality.results.publish import AGAIN
 from vllm_quality_tests.dagster_dev import free_port
 from vllm_quality_tests.servers.toy_llm import ToyModel, serve_toy
 
@@ -130,7 +131,9 @@ def test_from_releases_to_verdicts(world: World) -> None:
     assert 0.3 < found["eval/basics_ko/exact_match"] < 0.7
     assert found["load/baseline/rate-8/tpot_p50_s"] > 0.02
     assert set(rows_per_metric(world).values()) == {1}
-    assert world.store.query("SELECT count() AS n FROM requests FINAL")["n"].item() == 3 * 16
+    assert (
+        world.store.query("SELECT count() AS n FROM requests FINAL")["n"].item() == 4 * 16
+    )  # the last, suspected, twice
     assert world.store.query("SELECT count() AS n FROM samples FINAL")["n"].item() > 3 * 60
 
     first, second, third = world.cards()
@@ -142,6 +145,46 @@ def test_from_releases_to_verdicts(world: World) -> None:
     html = page.read_text(encoding="utf-8")
     assert re.findall(r'(?:src|href)="(?!#)[^"]*\.(?:js|css)', html) == []
     check_statuses(world)
+
+
+def test_a_bad_day_is_measured_again_and_no_alarm(world: World) -> None:
+    for tag in ("release-1", "release-2"):
+        world.evaluate(tag)
+    measured = len(world.measured())
+    world.model.forgets = 0.5
+    process = world.start("release-3")
+    while len(world.measured()) < measured * 3 // 2 and process.poll() is None:
+        time.sleep(0.02)
+    world.model.forgets = 0.0  # before anything is measured again
+    said, _ = process.communicate(timeout=180)
+    assert (process.returncode, "release-3: pass" in said) == (0, True), said
+
+    runs = {row.model_tag: row for row in world.store.runs(limit=3)}
+    twice = world.store.query("SELECT metric, run_id, value FROM results FINAL WHERE model_tag = 'release-3'")
+    values = {(metric, run_id.endswith(AGAIN)): value for metric, run_id, value in twice.rows()}
+    assert values["eval/basics_ko/exact_match", False] < 0.7 < values["eval/basics_ko/exact_match", True]
+    assert "eval/basics_ko" in runs["release-2"].step_hashes
+    assert (
+        "eval/basics_ko" not in runs["release-3"].step_hashes
+    )  # of two measurements that differ, neither is a standard
+    assert set(rows_per_metric(world).values()) == {1}
+
+
+def test_of_twelve_historical_tags_the_bad_one_is_flagged_and_its_neighbours_are_not(world: World) -> None:
+    tags = [f"release-1.{number}" for number in range(12)]
+    world.model.forgets_at = {tags[5]: 0.5}
+    world.extra = {"VLLM_QUALITY_BASE_URL": f"{world.url}/{{tag}}"}
+    command = [sys.executable, "-m", "vllm_quality_tests.backfill", *tags]
+    done = subprocess.run(command, env=world.environment, capture_output=True, text=True, timeout=600, check=True)
+    statuses = json.loads(done.stdout.splitlines()[-1])
+    assert statuses == {tag: {tags[0]: "no_baseline", tags[5]: "worse"}.get(tag, "pass") for tag in tags}
+
+    # Each was held against those before it, and none against the bad one.
+    of_run = {row.run_id: row.model_tag for row in world.store.runs(limit=20)}
+    for path in (world.home / "objects" / "runs").glob("*/verdict.json"):
+        tag = of_run[path.parent.name]
+        before = [each for each in tags[: tags.index(tag)] if each != tags[5]]
+        assert [of_run[run] for run in json.loads(path.read_text())["baseline_runs"]] == before[::-1][:5]
 
 
 def check_statuses(world: World) -> None:

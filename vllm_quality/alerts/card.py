@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from vllm_quality.alerts.elements import Element, Style, fits, header, message, open_url
+from vllm_quality.alerts.facts import facts_section, failure_section
 from vllm_quality.alerts.markdown import plain
 from vllm_quality.alerts.mentions import Mentions, checked, entities, mention_line
 from vllm_quality.alerts.notice import RunNotice
 from vllm_quality.alerts.sections import (
-    facts_section,
-    failure_section,
     flip_section,
     lead,
+    moved_section,
     slice_section,
     speed_section,
     untold_section,
@@ -38,6 +38,7 @@ class _Room:
 
     findings: int
     slices: int
+    moved: int
     flips: int
     stages: int
     letters: int
@@ -47,11 +48,11 @@ class _Room:
 
 # Tried in order until the message fits; the last always does (tests: test_card.py).
 _ROOMS = (
-    _Room(6, 5, 5, 8, 120, 120, 50),
-    _Room(6, 4, 5, 6, 80, 60, 20),
-    _Room(4, 3, 3, 4, 60, 40, 10),
-    _Room(2, 0, 0, 0, 40, 40, 5),
-    _Room(0, 0, 0, 0, 40, 40, 1),
+    _Room(6, 5, 2, 5, 8, 120, 120, 50),
+    _Room(6, 4, 2, 5, 6, 80, 60, 20),
+    _Room(4, 3, 2, 3, 4, 60, 40, 10),
+    _Room(2, 0, 1, 0, 0, 40, 40, 5),
+    _Room(0, 0, 0, 0, 0, 40, 40, 1),
 )
 
 
@@ -95,6 +96,7 @@ def _message(notice: RunNotice, mentions: Mentions, room: _Room) -> dict[str, An
         *worse_section(verdict, room.findings, room.label),
         *slice_section(verdict, room.slices, room.label),
         *untold_section(verdict, room.findings, room.label),
+        *moved_section(verdict, room.moved, room.label),
         *flip_section(notice.flips, room.flips, room.letters),
         *speed_section(notice.speed, verdict, room.stages),
         *facts_section(notice),

@@ -3,25 +3,24 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from vllm_quality.alerts.elements import Element, facts, heading, opens_in_teams, table, text
+from vllm_quality.alerts.elements import Element, heading, table, text
 from vllm_quality.alerts.markdown import plain
 from vllm_quality.alerts.notice import FlippedAnswer, RunNotice, SpeedFigure, StageSpeed
+from vllm_quality.report.moved import moved_rows
 from vllm_quality.report.units import (
-    NONE,
+    as_share,
     human_change,
-    human_duration,
     human_effect,
     human_interval,
     human_limit,
     human_size,
-    human_time,
     metric_label,
     metric_place,
     metric_title,
     scale_for,
-    short_hash,
     split_slice,
 )
+from vllm_quality.verdict.repeats import REPEAT_WORDS
 from vllm_quality.verdict.types import UNTOLD, Finding, Verdict
 
 _STATISTIC = re.compile(r"_(p\d\d)_s$")
@@ -64,11 +63,20 @@ def worse_findings(verdict: Verdict) -> list[Finding]:
 
 
 def movement(finding: Finding) -> str:
-    """From where to where it moved, plain: "52.2 % → 49.8 % (−2.4 points)"; the reason where it broke a fixed limit."""
+    """From where to where it moved, plain: "52.2 % → 49.8 % (−2.4 points; measured twice)"; the reason where it broke a
+    fixed limit.
+    """
     if not _moved(finding):
         return plain(finding.reason.rstrip("."), 160)
     scale = scale_for(finding.metric, finding.unit, (finding.current, finding.baseline))
-    return f"{scale.text(finding.baseline)} → {scale.text(finding.current)} ({human_effect(finding)})"
+    how = "; ".join((human_effect(finding), *_remarks(finding)))
+    return f"{scale.pair(finding.baseline, finding.current)} ({how})"
+
+
+def _remarks(finding: Finding) -> list[str]:
+    """How it was found, beyond a single measurement against the newest releases."""
+    drift = ["drift, against the oldest releases"] if finding.detector == "drift" else []
+    return drift + ([REPEAT_WORDS[finding.repeat]] if finding.repeat else [])
 
 
 def _moved(finding: Finding) -> bool:
@@ -96,7 +104,7 @@ def slice_section(verdict: Verdict | None, most: int, label: int) -> list[Elemen
 
 
 def _size(finding: Finding) -> float:
-    return abs(finding.effect if finding.effect is not None else finding.change or 0.0)
+    return abs(finding.change or 0.0 if finding.effect is None else as_share(finding, finding.effect))
 
 
 def _changes(title: str, findings: Sequence[Finding], label: int) -> Element:
@@ -112,10 +120,12 @@ def _change_row(finding: Finding, label: int) -> list[list[Element]]:
             [text(scale.text(finding.current))],
             [text(plain(finding.reason.rstrip("."), label), **_BAD)],
         ]
-    values = f"{scale.text(finding.baseline)} → {scale.text(finding.current)}"
+    values = scale.pair(finding.baseline, finding.current)
     change = [text(human_effect(finding), **_BAD)]
     if words := _interval_and_limit(finding):
         change.append(text(words, **_SUBTLE))
+    if remarks := _remarks(finding):
+        change.append(text("; ".join(remarks), size="Small", spacing="None", weight="Bolder"))
     return [_name(finding, label), [text(values)], change]
 
 
@@ -128,6 +138,20 @@ def _interval_and_limit(finding: Finding) -> str:
     else:
         counts = ""
     return "; ".join(filter(None, (interval, counts)))
+
+
+def moved_section(verdict: Verdict | None, most: int, label: int) -> list[Element]:
+    """Signals that changed and that nothing is worse for, a line each."""
+    rows = moved_rows(verdict.moved) if verdict else ()
+    elements = []
+    for number, row in enumerate(rows[:most], start=1):
+        hidden = len(rows) - most if number == most else 0
+        more = f"; {hidden} more in the report" if hidden > 0 else ""
+        what = plain(f"{row.place}, {row.title}", label)
+        elements.append(
+            text(f"Also moved: {what} {row.values} ({row.change}){more}", spacing="Medium" if number == 1 else "Small")
+        )
+    return elements
 
 
 def untold_section(verdict: Verdict | None, most: int, label: int) -> list[Element]:
@@ -212,55 +236,3 @@ def _figure(figure: SpeedFigure, judged: Mapping[str, str]) -> list[Element]:
     status = judged.get(figure.metric)
     style = {"color": "Attention"} if status == "worse" else _GOOD if status == "better" else {}
     return [text(value), text(words, **_SUBTLE | ({"isSubtle": False} | style if style else {}))]
-
-
-def failure_section(notice: RunNotice, letters: int) -> list[Element]:
-    """Step, cause and the next action of a run that failed."""
-    failure = notice.failure
-    if notice.outcome != "failure" or failure is None:
-        return []
-    return [
-        facts(
-            (
-                ("Step", plain(failure.step, 128) if failure.step else "outside of a step"),
-                ("Cause", plain(failure.cause, letters)),
-                ("Do next", plain(failure.action, letters)),
-            )
-        )
-    ]
-
-
-def _sensitivity(verdict: Verdict | None) -> str | None:
-    """What "not worse" is worth: the smallest loss that no judged metric would have hidden."""
-    if verdict is None or verdict.status not in ("pass", "better"):
-        return None
-    parts = []
-    for area, words in (("quality", "any judged score"), ("performance", "any judged speed")):
-        told = [f for f in verdict.findings if f.area == area and f.status in ("pass", "better") and f.mde is not None]
-        if told:
-            weakest = max(told, key=lambda finding: finding.mde or 0.0)
-            parts.append(f"a loss of {human_size(weakest, weakest.mde)} in {words}")
-    return ", ".join(parts) or None
-
-
-def facts_section(notice: RunNotice) -> list[Element]:
-    """What was measured, with what, and when."""
-    target = notice.target
-    pairs: list[tuple[str, str | None]] = []
-    if target is not None:
-        engine = f"{target.endpoint.engine} {target.endpoint.engine_version}".strip()
-        pairs.append(("Measured", f"{target.endpoint.model} on {engine}, {target.hardware}, profile {target.profile}"))
-    pairs.append(("Image", short_hash(notice.image_digest)))
-    if notice.verdict is not None and notice.verdict.baseline_runs:
-        runs = len(notice.verdict.baseline_runs)
-        pairs.append(("Held against", f"{runs} earlier run{'s' if runs != 1 else ''}"))
-    pairs.append(("Would have shown", _sensitivity(notice.verdict)))
-    if notice.finished_at is not None:
-        took = ""
-        if notice.started_at is not None:
-            took = f", took {human_duration((notice.finished_at - notice.started_at).total_seconds())}"
-        pairs.append(("Ended", f"{human_time(notice.finished_at)}{took}"))
-    pairs.append(("Run", notice.run_id))
-    if notice.report_url is not None and not opens_in_teams(notice.report_url):
-        pairs.append(("Report", notice.report_url))
-    return [facts((title, plain(value, 200)) for title, value in pairs if value and value != NONE)]

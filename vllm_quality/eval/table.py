@@ -75,7 +75,7 @@ def _scores(outcome: Measured) -> list[str]:
 
 def _is_score(metric: str) -> bool:
     definition = definition_of(metric)
-    return definition is not None and definition.higher_is_better is not None
+    return definition is not None and definition.higher_is_better is not None and not definition.signal
 
 
 def _score(outcome: Measured, metric: str) -> str:

@@ -1,5 +1,6 @@
 """The table that the verdict rests on: every compared metric with its effect, interval and power, worst first."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,13 +12,14 @@ from vllm_quality.report.units import (
     human_effect,
     human_interval,
     human_size,
-    is_share,
+    is_relative,
     metric_place,
     metric_title,
     scale_for,
     split_slice,
 )
-from vllm_quality.verdict.types import UNTOLD, Finding, FindingArea, Status
+from vllm_quality.verdict.repeats import REPEAT_WORDS
+from vllm_quality.verdict.types import UNTOLD, Finding, Status
 
 _ORDER: tuple[Status, ...] = ("worse", "invalid", "not_comparable", "no_baseline", "underpowered", "pass", "better")
 _WORDS: dict[Status, str] = {
@@ -29,17 +31,33 @@ _WORDS: dict[Status, str] = {
     "not_comparable": "Not comparable",
     "no_baseline": "No baseline",
 }
-# Title, unit, what follows a number on the axis, what usually matters, and where the axis ends at the latest.
-_AREAS: dict[FindingArea, tuple[str, str, str, float, float]] = {
-    "quality": ("Quality", "in points of a hundred", "", 0.02, 1.0),
-    "performance": ("Speed", "relative", " %", 0.10, 10.0),
-}
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """What has one axis. suffix: of a number on it; usual: what mostly matters; longest: where it ends at the latest."""
+
+    title: str
+    unit: str
+    suffix: str
+    usual: float
+    longest: float
+
+
+# What a reason says of the measurement before the second one (`verdict/confirmation.py`).
+_FIRST_TIME = re.compile(
+    r"It was measured twice; the first time: (?:a loss in small steps: [^,]+, )?(.+?)(?:; .*|\.?)$|measured again, as the first time had it worse \((?:a loss in small steps: [^,]+, )?(.+?)(?:; .*?)?\): "
+)
+_POINTS = _Scale("Quality", "in points of a hundred", "", 0.02, 1.0)
+_OTHER = _Scale("Other quality", "relative", " %", 0.02, 1.0)
+_SPEED = _Scale("Speed", "relative", " %", 0.10, 10.0)
 
 
 @dataclass(frozen=True)
 class ComparisonRow:
     """One metric, or one part of a suite, in words. `plot` is its row of the forest plot; "" without an effect.
 
+    marks (kind, words) beside the verdict: what a second measurement said, and whether it is a loss in small steps
     rule  what the plain rule of a relative change says, `rule_says_worse` whether that is "worse"
     mde   the smallest loss that would have shown
     note  what the reason says beyond the figures: how likely by chance, how many items it would take
@@ -58,11 +76,12 @@ class ComparisonRow:
     rule_says_worse: bool
     note: str
     plot: str
+    marks: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The rows of one area over one axis, "" where no row has an effect; `rest` are those that are folded away."""
+    """The rows of one kind over one axis, "" where no row has an effect; `rest` are those that are folded away."""
 
     title: str
     unit: str
@@ -72,14 +91,19 @@ class Comparison:
 
 
 def comparisons(findings: Iterable[Finding], most: int) -> list[Comparison]:
-    """What was compared, quality before speed, `most` rows of each in view. What could not be compared is left out."""
-    told = [finding for finding in findings if finding.status not in UNTOLD]
-    found = []
-    for area in _AREAS:
-        own = [finding for finding in in_order(told) if finding.area == area]
-        if own:
-            found.append(_comparison(area, own, most))
-    return found
+    """What was compared, quality before speed, `most` rows of each in view, and all with a mark.
+
+    What could not be compared is left out.
+    """
+    told = in_order(finding for finding in findings if finding.status not in UNTOLD)
+    groups = [(scale, [finding for finding in told if _scale(finding) is scale]) for scale in (_POINTS, _OTHER, _SPEED)]
+    return [_comparison(scale, own, most) for scale, own in groups if own]
+
+
+def _scale(finding: Finding) -> _Scale:
+    if finding.area == "performance":
+        return _SPEED
+    return _OTHER if is_relative(finding) else _POINTS
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
@@ -93,20 +117,22 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
         if spot is None:
             gain = float("-inf") if finding.status == "worse" else float("inf")
         else:
-            gain = spot.gain / (finding.matters or _AREAS[finding.area][3])
+            gain = spot.gain / (spot.matters or _scale(finding).usual)
         return _ORDER.index(finding.status), gain, finding.metric
 
     return sorted(findings, key=badness)
 
 
-def _comparison(area: FindingArea, findings: Sequence[Finding], most: int) -> Comparison:
-    title, unit, suffix, usual, longest = _AREAS[area]
-    spots = [spot_of(finding) if is_share(finding) else None for finding in findings]
-    matters = max((finding.matters for finding in findings if finding.matters is not None), default=usual)
-    axis = ForestAxis.over([spot for spot in spots if spot is not None], matters, longest)
+def _comparison(scale: _Scale, findings: Sequence[Finding], most: int) -> Comparison:
+    spots = [spot_of(finding) for finding in findings]
+    known = [spot for spot in spots if spot is not None]
+    matters = max((spot.matters for spot in known if spot.matters is not None), default=scale.usual)
+    axis = ForestAxis.over(known, matters, scale.longest)
     rows = [_row(finding, spot, axis) for finding, spot in zip(findings, spots, strict=True)]
-    drawn = axis.scale(suffix) if any(spots) else ""
-    return Comparison(title, unit, drawn, rows[:most], rows[most:])
+    drawn = axis.scale(scale.suffix) if known else ""
+    later = rows[most:]
+    shown = rows[:most] + [row for row in later if row.marks]
+    return Comparison(scale.title, scale.unit, drawn, shown, [row for row in later if not row.marks])
 
 
 def _row(finding: Finding, spot: Spot | None, axis: ForestAxis) -> ComparisonRow:
@@ -127,7 +153,14 @@ def _row(finding: Finding, spot: Spot | None, axis: ForestAxis) -> ComparisonRow
         rule_says_worse=bool(finding.rule_says_worse),
         note=_note(finding),
         plot=axis.row(spot) if spot is not None else "",
+        marks=_marks(finding),
     )
+
+
+def _marks(finding: Finding) -> list[tuple[str, str]]:
+    """What stands beside the verdict: (kind, words)."""
+    drift = [("drift", "drift")] if finding.detector == "drift" else []
+    return drift + ([(finding.repeat, REPEAT_WORDS[finding.repeat])] if finding.repeat else [])
 
 
 def _with_difference(finding: Finding) -> Finding:
@@ -138,8 +171,11 @@ def _with_difference(finding: Finding) -> Finding:
 
 
 def _values(scale: Scale, finding: Finding) -> str:
-    values = [finding.current] if finding.baseline is None else [finding.baseline, finding.current]
-    return " → ".join(_unbroken(scale.text(value)) for value in values)
+    if finding.baseline is None:
+        return _unbroken(scale.text(finding.current))
+    return _unbroken(scale.pair(finding.baseline, finding.current)).replace(
+        "\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}", " → "
+    )
 
 
 def _unbroken(text: str) -> str:
@@ -148,12 +184,15 @@ def _unbroken(text: str) -> str:
 
 
 def _note(finding: Finding) -> str:
+    first = _FIRST_TIME.search(finding.reason) if finding.repeat else None
+    before = f"The first time: {first[1] or first[2]}." if first else ""
     if finding.status in ("pass", "better"):
-        return ""
-    # A tested finding's reason begins with the figures that have columns of their own here.
-    _, _, rest = finding.reason.partition("; ")
-    said = rest if rest and finding.effect is not None else finding.reason
-    return f"{said[:1].upper()}{said[1:]}"
+        return before
+    # A tested finding's reason begins with the figures that have columns of their own here, but for how drift was seen.
+    reason = _FIRST_TIME.sub("", finding.reason).strip() if first else finding.reason
+    _, _, rest = reason.partition("; ")
+    said = rest if rest and finding.effect is not None and finding.detector != "drift" else reason
+    return f"{said[:1].upper()}{said[1:]} {before}".strip()
 
 
 def _rule(finding: Finding) -> str:

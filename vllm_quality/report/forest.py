@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vllm_quality.report.svg import Axis, Plot
+from vllm_quality.report.units import as_share
 from vllm_quality.verdict.types import Finding, Status
 
 _WIDTH, _HEIGHT, _EDGE = 260, 26, 8
@@ -12,7 +13,8 @@ _ZONES_SHOWN = 8  # an axis is at most so many times as long as what matters; wh
 
 @dataclass(frozen=True)
 class Spot:
-    """A finding on the axis: positive is better, whichever direction is good. All in the effect's unit.
+    """A finding on the axis: positive is better, whichever direction is good. All are shares: of a hundred points, or of
+    what was before.
 
     worst, best  the interval's ends; None where nothing was tested
     matters      the smallest loss that must not go unseen
@@ -36,9 +38,14 @@ def spot_of(finding: Finding) -> Spot | None:
         effect = (finding.current or 0.0) - (finding.baseline or 0.0) if raw else finding.change
     if effect is None:
         return None
-    ends = None if finding.low is None or finding.high is None else sorted((sign * finding.low, sign * finding.high))
-    worst, best = ends or (None, None)
-    return Spot(sign * effect, worst, best, finding.matters, finding.mde, finding.status)
+
+    def share(difference: float | None) -> float | None:
+        return None if difference is None else as_share(finding, difference)
+
+    ends = [sign * as_share(finding, end) for end in (finding.low, finding.high) if end is not None]
+    worst, best = sorted(ends) if len(ends) == 2 else (None, None)
+    gain = sign * as_share(finding, effect)
+    return Spot(gain, worst, best, share(finding.matters), share(finding.mde), finding.status)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from vllm_quality.report.data import ReportData
 from vllm_quality.report.svg import Axis, Plot, Point
 from vllm_quality.report.units import NONE, Scale, metric_place, metric_title, scale_for, shortened
 from vllm_quality.results.measurement import Measurement
-from vllm_quality.verdict.metrics import definition_of
+from vllm_quality.verdict.metrics import definition_of, is_signal
 from vllm_quality.verdict.types import Finding
 
 _MOST_CHARTS = 9
@@ -84,11 +84,14 @@ def _headlines(data: ReportData) -> Iterator[tuple[str, Measurement]]:
 
 
 def _first_score(measurement: Measurement) -> str | None:
-    for metric in measurement.metrics:
-        definition = definition_of(metric)
-        if definition is not None and definition.area == "quality" and definition.higher_is_better is not None:
-            return metric
-    return None
+    """How good the answers are, where a suite says it; else what they look like."""
+    scores = [metric for metric in measurement.metrics if _is_score(metric)]
+    return next((metric for metric in scores if not is_signal(metric)), scores[0] if scores else None)
+
+
+def _is_score(metric: str) -> bool:
+    definition = definition_of(metric)
+    return definition is not None and definition.area == "quality" and definition.higher_is_better is not None
 
 
 def _worse_from(finding: Finding) -> float | None:

@@ -1,15 +1,17 @@
 """What a verdict rests on: the runs of the window, thresholds, statistics with their limits, and the hashes of it all."""
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vllm_quality.report.data import ReportData
-from vllm_quality.report.units import human_time, metric_label, short_hash
+from vllm_quality.report.decided import decided
+from vllm_quality.report.units import as_share, human_duration, human_time, metric_label, once_in, short_hash
 from vllm_quality.results.rows import PastRun
 from vllm_quality.verdict.thresholds import Thresholds
-from vllm_quality.verdict.types import Detector, Finding
+from vllm_quality.verdict.types import Detector, Finding, Verdict
 
 # What each detector does, and what it cannot do.
 _DETECTORS: dict[Detector, tuple[str, str]] = {
@@ -31,6 +33,10 @@ _DETECTORS: dict[Detector, tuple[str, str]] = {
     "runs": (
         "One figure per run, against the scatter of the runs of the window.",
         "With few runs in the window only large losses show.",
+    ),
+    "drift": (
+        "Drift: the same test, but against the oldest accepted runs, for a loss in steps that are each too small to count.",
+        "It tells that there was a loss, not which release began it.",
     ),
     "rule": (
         "The plain rule alone: a relative change from the mean of the window beyond a limit.",
@@ -61,6 +67,7 @@ class Method:
     detectors   (metrics, what it does, its limits)
     thresholds  (name, value); `thresholds_note` says where they are from, or that they changed since the verdict
     rule        what the plain rule alone would have said
+    decided     (term, what it was in this verdict)
     hashes      (name, short, whole)
     """
 
@@ -70,6 +77,7 @@ class Method:
     thresholds: Sequence[tuple[str, str]]
     thresholds_note: str
     rule: str
+    decided: Sequence[tuple[str, str]]
     hashes: Sequence[tuple[str, str, str]]
 
 
@@ -84,8 +92,9 @@ def method(data: ReportData) -> Method:
         lost=len(data.verdict.baseline_runs) - len(known),
         detectors=[(counts[name], *words) for name, words in _DETECTORS.items() if counts[name]],
         thresholds=_threshold_rows(data.thresholds) if data.thresholds is not None else (),
-        thresholds_note=_thresholds_note(data.thresholds, findings) if data.thresholds is not None else "",
+        thresholds_note=_thresholds_note(data.thresholds, data.verdict) if data.thresholds is not None else "",
         rule=_plain_rule(findings),
+        decided=decided(data.verdict, data.thresholds),
         hashes=_hashes(data),
     )
 
@@ -104,7 +113,7 @@ def _window_run(run: PastRun, number: int, runs: int) -> WindowRun:
 
 
 def _threshold_rows(thresholds: Thresholds) -> list[tuple[str, str]]:
-    quality, speed = thresholds.quality, thresholds.performance
+    quality, speed, again = thresholds.quality, thresholds.performance, thresholds.confirmation
     rows = [
         ("Chance of any false alarm on a release that is no worse", f"{thresholds.alpha * 100:g} %"),
         ("Loss of a score that must not go unseen", f"{quality.matters * 100:g} points"),
@@ -115,7 +124,14 @@ def _threshold_rows(thresholds: Thresholds) -> list[tuple[str, str]]:
             "Limit of the plain rule: scores, speed",
             f"{quality.max_regression * 100:g} %, {speed.max_regression * 100:g} %",
         ),
+        ("Loss of the right answers' logprob", "an alarm" if thresholds.signals == "alarm" else "a remark"),
         ("Runs in the window, at most", f"{thresholds.baseline.runs}"),
+        ("Runs looked back for drift", f"{thresholds.baseline.drift}" if thresholds.baseline.drift else "none"),
+        ("Time for measuring suspicions again", human_duration(again.time_s) if again.time_s else "none"),
+        (
+            "Certain without measuring again",
+            f"below one in {once_in(again.certain)} by chance" if again.certain else "none",
+        ),
         (
             "Releases that were called worse",
             "count" if thresholds.baseline.include_worse else "are left out of the window",
@@ -131,9 +147,14 @@ def _threshold_rows(thresholds: Thresholds) -> list[tuple[str, str]]:
     return rows + [(f"{name}, {pattern}", f"{value:g}") for name, own in named for pattern, value in own.items()]
 
 
-def _thresholds_note(thresholds: Thresholds, findings: Sequence[Finding]) -> str:
+def _thresholds_note(thresholds: Thresholds, verdict: Verdict) -> str:
     digest = hashlib.sha256(thresholds.model_dump_json().encode()).hexdigest()
-    changed = [finding.metric for finding in findings if _differs(finding, thresholds)]
+    if verdict.alpha is not None and verdict.alpha != thresholds.alpha:
+        return (
+            f"thresholds.yaml was changed after this verdict, which was reached with a chance of a false alarm of "
+            f"{verdict.alpha * 100:g} %. Now: {short_hash(digest)}."
+        )
+    changed = [finding.metric for finding in verdict.findings if _differs(finding, thresholds)]
     if changed:
         return (
             f"thresholds.yaml was changed after this verdict, which was reached with others for {len(changed)} metrics, such "
@@ -144,8 +165,11 @@ def _thresholds_note(thresholds: Thresholds, findings: Sequence[Finding]) -> str
 
 def _differs(finding: Finding, thresholds: Thresholds) -> bool:
     rule, limit = thresholds.rule(finding.metric, finding.area), thresholds.limit(finding.metric, finding.area)
-    return (finding.matters is not None and finding.matters != rule.matters) or (
-        finding.limit is not None and finding.limit != limit
+    kept = ((finding.matters, rule.matters), (finding.budget, rule.budget))
+    return (finding.limit is not None and finding.limit != limit) or any(
+        # What is relative was kept in the metric's unit, in terms of a baseline that may differ in its last digits.
+        own is not None and not math.isclose(as_share(finding, own), now, rel_tol=0.05)
+        for own, now in kept
     )
 
 

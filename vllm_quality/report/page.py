@@ -17,6 +17,7 @@ from vllm_quality.report.figures import stage_charts
 from vllm_quality.report.flips import flipped_items
 from vllm_quality.report.history import history
 from vllm_quality.report.method import method
+from vllm_quality.report.moved import moved_rows
 from vllm_quality.report.tables import every_figure, quality_rows, stage_tables, untold_reasons
 from vllm_quality.report.units import human_duration, human_time, short_hash, verdict_words
 from vllm_quality.report.words import paragraph, tally
@@ -43,6 +44,7 @@ _SLICES_IN_VIEW = 10
 _SECTIONS: tuple[tuple[str, str, str | None], ...] = (
     ("compared", "What was compared", None),
     ("slices", "Parts of suites", "slices"),
+    ("moved", "What else moved", "moved"),
     ("flips", "Answers that got worse", "flips"),
     ("curves", "Throughput and latency", "ladders"),
     ("history", "The last releases", "history"),
@@ -120,6 +122,7 @@ def _view(report: ReportData) -> dict[str, Any]:
         "comparisons": comparisons(report.verdict.findings, _ROWS_IN_VIEW),
         "slices": comparisons(report.verdict.slices, _SLICES_IN_VIEW),
         "untold": untold_reasons(report.verdict),
+        "moved": moved_rows(report.verdict.moved),
         "flips": flips,
         "ladders": ladders(report),
         "history": history(report),

@@ -12,6 +12,7 @@ from vllm_quality.verdict.types import Finding, Verdict
 NONE = "–"
 _MINUS = "−"
 _STATISTIC = re.compile(r"_(mean|p50|p90|p95|p99|max)_s$")
+_DIGITS = {"nats/byte": 4, "characters": 3, "tokens": 3}  # units that are written as they are; a logprob moves by 1 %
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,14 @@ class Scale:
             return NONE
         return f"{value * self.factor:,.{self.decimals}f}{self.suffix}".replace("-", _MINUS)
 
+    def pair(self, before: float | None, now: float | None) -> str:
+        """From where to where: "52.2 % → 49.8 %"; a unit that is a word stands once, "−1.096 → −1.122 nats/byte"."""
+        first = self.text(before)
+        return f"{first.removesuffix(self.suffix) if self.suffix.strip() in _DIGITS else first} → {self.text(now)}"
+
 
 def scale_for(metric: str, unit: str, values: Iterable[float | None]) -> Scale:
-    """The scale that suits these values of a metric, whose raw unit is "s", "1/s", "" or "count"."""
+    """The scale that suits these values of a metric, whose raw unit is as `MetricDefinition` has it."""
     largest = max((abs(value) for value in values if value is not None and math.isfinite(value)), default=0.0)
     if unit == "s":
         factor, suffix = (1.0, " s") if largest >= 1 else (1000.0, " ms")
@@ -39,6 +45,8 @@ def scale_for(metric: str, unit: str, values: Iterable[float | None]) -> Scale:
         return Scale(1.0, " tok/s" if "token" in metric else " req/s", _decimals(largest))
     if unit == "count":
         return Scale(1.0, "", 0)
+    if unit in _DIGITS:
+        return Scale(1.0, f" {unit}", _decimals(largest, _DIGITS[unit]))
     definition = definition_of(metric)
     is_loss = definition is not None and definition.higher_is_better is False
     if largest > 1 or is_loss:
@@ -67,10 +75,10 @@ def human_limit(limit: float | None, higher_is_better: bool) -> str:
 
 
 def human_effect(finding: Finding) -> str:
-    """How far it moved: "−2.4 points" of a score, "+36.0 %" of load; the relative change where nothing was tested."""
+    """How far it moved: "−2.4 points" of a share, "+36.0 %" of all else; the relative change where nothing was tested."""
     if finding.effect is None:
         return human_change(finding.change)
-    return f"{_signed(finding, finding.effect)} {_effect_unit(finding)}".rstrip()
+    return f"{_signed(finding, finding.effect)} {effect_unit(finding)}"
 
 
 def human_interval(finding: Finding) -> str:
@@ -84,32 +92,46 @@ def human_size(finding: Finding, size: float | None) -> str:
     """A size in the effect's unit without a sign, such as what matters or the smallest loss that shows: "2 points"."""
     if size is None or not math.isfinite(size):
         return NONE
-    if not is_share(finding):
-        return f"{size:.3g}"
-    return f"{size * 100:.2g} {_effect_unit(finding)}" if size < 1 else f"{size * 100:,.0f} {_effect_unit(finding)}"
+    hundredths = 100 * as_share(finding, size)
+    return (
+        f"{hundredths:.2g} {effect_unit(finding)}" if hundredths < 100 else f"{hundredths:,.0f} {effect_unit(finding)}"
+    )
 
 
-def is_share(finding: Finding) -> bool:
-    """Whether a difference reads in points or per cent; that of a BLEU of 27 or a perplexity of 12 is a plain number."""
-    if finding.area == "performance":
-        return True
+def is_relative(finding: Finding) -> bool:
+    """Whether a difference reads in per cent of what was before, as the tests have it (`verdict/tested.py`).
+
+    Points of a hundred are for shares; they mean nothing to a latency, a logprob, a perplexity or a BLEU of 27.
+    """
     definition = definition_of(split_slice(finding.metric)[0])
     is_loss = definition is not None and definition.higher_is_better is False
-    return not is_loss and max(abs(finding.current or 0.0), abs(finding.baseline or 0.0)) <= 1
+    is_share = all(0 <= value <= 1 for value in (finding.current or 0.0, finding.baseline or 0.0))
+    return finding.area == "performance" or bool(finding.unit) or is_loss or not is_share
 
 
-def _effect_unit(finding: Finding) -> str:
-    return "" if not is_share(finding) else "points" if finding.area == "quality" else "%"
+def as_share(finding: Finding, difference: float) -> float:
+    """A difference in the finding's own unit as a share: of a hundred points, or of what was before where it is relative."""
+    raw = finding.area == "quality" and is_relative(finding)
+    return difference / (abs(finding.baseline or 0.0) or 1.0) if raw else difference
+
+
+def effect_unit(finding: Finding) -> str:
+    """What a hundredth of `as_share` is called."""
+    return "%" if is_relative(finding) else "points"
 
 
 def _signed(finding: Finding, difference: float) -> str:
     if not math.isfinite(difference):
         return "∞" if difference > 0 else f"{_MINUS}∞"
-    if not is_share(finding):
-        return f"{difference:+.3g}".replace("-", _MINUS)
-    hundredths = round(difference * 100, 1)
+    hundredths = round(100 * as_share(finding, difference), 1)
     decimals = 0 if abs(hundredths) >= 100 else 1
     return "0.0" if hundredths == 0 else f"{hundredths:+,.{decimals}f}".replace("-", _MINUS)
+
+
+def once_in(p_value: float) -> str:
+    """The releases that chance takes for one such: 0.0005 gives "2,000"; "1,000,000" is the most that is said."""
+    times = 1 / max(p_value, 1e-6)
+    return f"{round(times, 1 - len(str(int(times)))):,.0f}"
 
 
 def human_duration(seconds: float | None) -> str:
@@ -195,6 +217,6 @@ def verdict_words(verdict: Verdict) -> str:
     return "was measured, but the measurement cannot be trusted"
 
 
-def _decimals(largest: float) -> int:
-    """Decimals that leave three significant digits of the largest value."""
-    return 0 if largest == 0 else min(6, max(0, 2 - math.floor(math.log10(largest))))
+def _decimals(largest: float, digits: int = 3) -> int:
+    """Decimals that leave so many significant digits of the largest value."""
+    return 0 if largest == 0 else min(6, max(0, digits - 1 - math.floor(math.log10(largest))))

@@ -10,8 +10,10 @@ from vllm_quality.report.units import (
     human_interval,
     human_size,
     metric_label,
+    once_in,
     scale_for,
 )
+from vllm_quality.verdict.repeats import repeat_remark
 from vllm_quality.verdict.types import UNTOLD, Finding, Status, Verdict
 
 _TALLY: dict[Status, str] = {
@@ -23,6 +25,7 @@ _TALLY: dict[Status, str] = {
     "pass": "not worse",
     "better": "better",
 }
+_DRIFT = " That is a loss in small steps, against the oldest accepted releases."
 _ITEMS = re.compile(r"it takes (.+)\.$")
 
 
@@ -34,6 +37,12 @@ def tally(verdict: Verdict) -> list[tuple[Status, str, int]]:
 
 def paragraph(verdict: Verdict, tags: Sequence[str]) -> str:
     """Two to four sentences. tags: of the releases that it was held against, newest first."""
+    text = _paragraph(verdict, tags)
+    remark = repeat_remark([*verdict.findings, *verdict.slices])
+    return text if remark in text else f"{text} {remark}"
+
+
+def _paragraph(verdict: Verdict, tags: Sequence[str]) -> str:
     told = [finding for finding in in_order(verdict.findings) if finding.status == verdict.status]
     if not told and verdict.status == "worse":
         told = [part for part in in_order(verdict.slices) if part.status == "worse"]
@@ -75,13 +84,17 @@ def _more(count: int, state: str) -> str:
 def _worst(told: Sequence[Finding]) -> str:
     first = told[0]
     if first.effect is not None:
-        return f"{_moved(first)}{_chance(first)}"
+        return f"{_moved(first)}{_DRIFT if first.detector == 'drift' else ''}{_chance(first)}{_twice(first)}"
     if first.change is None:
         return f"{metric_label(first.metric)}: {first.reason}"
     return (
         f"{_moved(first)} That is beyond the plain rule's limit; there were no items or requests to test it by, so how "
         "sure it is cannot be told."
     )
+
+
+def _twice(finding: Finding) -> str:
+    return " It was measured twice." if finding.repeat == "confirmed" else ""
 
 
 def _moved(finding: Finding) -> str:
@@ -97,11 +110,9 @@ def _moved(finding: Finding) -> str:
 def _chance(finding: Finding) -> str:
     if finding.p_adjusted is None:
         return ""
-    times = 1 / max(finding.p_adjusted, 1e-6)
-    if times < 20:
+    if finding.p_adjusted > 0.05:
         return ""
-    rounded = round(times, 1 - len(str(int(times))))
-    return f" Chance alone does that to fewer than one in {rounded:,.0f} releases that are as good as before."
+    return f" Chance alone does that to fewer than one in {once_in(finding.p_adjusted)} releases that are as good as before."
 
 
 def _no_loss(findings: Sequence[Finding]) -> str:

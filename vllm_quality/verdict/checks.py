@@ -11,21 +11,31 @@ from vllm_quality.results.publish import judge_run, read_outcome, was_judged
 from vllm_quality.results.resources import ResultsResource, evaluation_id
 from vllm_quality.results.run_folder import RunFolder
 from vllm_quality.settings import load_settings
+from vllm_quality.verdict.repeats import repeat_remark
 from vllm_quality.verdict.thresholds import load_thresholds
-from vllm_quality.verdict.types import UNTOLD, Finding, Verdict, worst_first
+from vllm_quality.verdict.types import UNTOLD, Finding, Moved, Verdict, worst_first
 
 _FAMILIES = {"quality_not_regressed": "quality", "performance_not_regressed": "performance"}
 _TABLE = dg.TableSchema(
-    [dg.TableColumn(name) for name in ("metric", "verdict")]
-    + [dg.TableColumn(name, "float") for name in ("current", "baseline", "effect", "low", "high", "mde", "p_adjusted")]
+    [dg.TableColumn(name) for name in ("metric", "verdict", "repeat", "unit")]
+    + [
+        dg.TableColumn(name, "float")
+        for name in ("current", "baseline", "effect", "low", "high", "mde", "matters", "budget", "p_adjusted")
+    ]
     + [dg.TableColumn("reason")]
+)
+_MOVED = dg.TableSchema(
+    [dg.TableColumn(name) for name in ("signal", "title")]
+    + [dg.TableColumn(name, "float") for name in ("before", "now", "low", "high", "p_adjusted")]
+    + [dg.TableColumn("items", "int")]
 )
 
 
-def check_findings(findings: Sequence[Finding], of: str) -> dg.AssetCheckResult:
+def check_findings(findings: Sequence[Finding], of: str, moved: Sequence[Moved] = ()) -> dg.AssetCheckResult:
     """An error when something is worse, a warning when it could not be told.
 
-    of  what the findings are about, such as "quality" or "eval/gsm8k"
+    of     what the findings are about, such as "quality" or "eval/gsm8k"
+    moved  signals that are told beside them
     """
     ordered = worst_first(findings)
     worse = [finding for finding in ordered if finding.status == "worse"]
@@ -44,12 +54,13 @@ def check_findings(findings: Sequence[Finding], of: str) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=bool(findings) and not worse and not untold and not weak,
         severity=dg.AssetCheckSeverity.ERROR if worse else dg.AssetCheckSeverity.WARN,
-        description=description,
+        description=f"{description} {repeat_remark(findings)}".rstrip(),
         metadata={
             "judged": len(findings),
             "worse": len(worse),
             "could_not_tell": len(untold) + len(weak),
             "findings": _table(ordered),
+            **({"moved": _moved_table(moved)} if moved else {}),
         },
     )
 
@@ -84,7 +95,8 @@ def build_checks(results_asset: dg.AssetsDefinition, steps: Sequence[str]) -> dg
             if dg.AssetCheckKey(results_asset.key, name) not in context.selected_asset_check_keys:
                 continue
             own = [f for f in verdict.findings if f.area == of or f.metric == of or f.metric.startswith(f"{of}/")]
-            yield check_findings(own, of)._replace(check_name=name, asset_key=results_asset.key)
+            moved = verdict.moved if of == "quality" else ()
+            yield check_findings(own, of, moved)._replace(check_name=name, asset_key=results_asset.key)
 
     return results_checks
 
@@ -117,15 +129,36 @@ def _table(findings: Sequence[Finding]) -> dg.TableMetadataValue:
         {
             "metric": finding.metric,
             "verdict": finding.status,
+            "repeat": finding.repeat,
+            "unit": finding.unit,
             "current": finding.current,
             "baseline": finding.baseline,
             "effect": finding.effect,
             "low": finding.low,
             "high": finding.high,
             "mde": finding.mde,
+            "matters": finding.matters,
+            "budget": finding.budget,
             "p_adjusted": finding.p_adjusted,
             "reason": finding.reason,
         }
         for finding in findings
     ]
     return dg.TableMetadataValue([dg.TableRecord(row) for row in rows], schema=_TABLE)
+
+
+def _moved_table(moved: Sequence[Moved]) -> dg.TableMetadataValue:
+    rows: list[dict[str, str | int | float | bool | None]] = [
+        {
+            "signal": signal.metric,
+            "title": signal.title,
+            "before": signal.baseline,
+            "now": signal.current,
+            "low": signal.low,
+            "high": signal.high,
+            "p_adjusted": signal.p_adjusted,
+            "items": signal.n,
+        }
+        for signal in moved
+    ]
+    return dg.TableMetadataValue([dg.TableRecord(row) for row in rows], schema=_MOVED)

@@ -14,6 +14,7 @@ from typing import get_args
 from vllm_quality.results.measurement import Measurement
 from vllm_quality.verdict.evidence import Evidence
 from vllm_quality.verdict.metrics import MetricDefinition, definition_of
+from vllm_quality.verdict.repeats import repeat_remark
 from vllm_quality.verdict.signals import moved
 from vllm_quality.verdict.tested import decide_findings
 from vllm_quality.verdict.thresholds import Thresholds
@@ -85,7 +86,7 @@ def conclude(findings: Sequence[Finding], slices: Sequence[Finding], order: Sequ
     """The verdict on a whole release. `order`: the runs that it was held against; `about`: what else is known of it."""
     lost = [finding for finding in slices if finding.status == "worse"]
     status = _overall([*findings, *lost])
-    summary = _summary(status, findings, len(order), len(lost))
+    summary = f"{_summary(status, findings, len(order), len(lost))} {repeat_remark([*findings, *slices])}".rstrip()
     return replace(
         about,
         status=status,
@@ -117,7 +118,8 @@ def long_before(measurement: Measurement, past: Sequence[PastValues], thresholds
 def is_judged(metric: str, thresholds: Thresholds) -> bool:
     """Whether a metric is compared with earlier runs at all."""
     definition = definition_of(metric)
-    return definition is not None and _limit(metric, definition, thresholds) is not None
+    directed = definition is not None and definition.higher_is_better is not None
+    return definition is not None and directed and _limit(metric, definition, thresholds) is not None
 
 
 def _comparable(measurement: Measurement, past: Sequence[PastValues], thresholds: Thresholds) -> list[PastValues]:

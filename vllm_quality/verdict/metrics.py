@@ -19,7 +19,7 @@ class MetricDefinition:
 
     pattern            regular expression that a whole metric path must match
     higher_is_better   the good direction; None for counts and spreads, which are recorded and never judged
-    unit               "s", "1/s", "" (a ratio or score between 0 and 1) or "count"
+    unit               "s", "1/s", "" (a ratio or score between 0 and 1), "count", or in words what it is ("nats/byte", "tokens")
     title              what a person calls it
     compared           whether it is held against earlier releases; else only against limits that need no history
     signal             whether it is what answers look like, rather than how good they are
@@ -67,16 +67,19 @@ METRICS: tuple[MetricDefinition, ...] = (
     _load("goodput_ratio", True, "", "requests within the SLO"),
     _load(r"send_lag_\w+_s", None, "s", "how late the client itself was"),
     _load(r"\w+_count", None, "count", "count"),
+    _eval("answer_chars_stderr", None, "characters", "standard error"),
+    _eval("answer_tokens_stderr", None, "tokens", "standard error"),
+    _eval("gold_logprob_stderr", None, "nats/byte", "standard error"),
     _eval(r"\w+_stderr", None, "", "standard error"),
     _eval(r"\w+_count", None, "count", "count"),
     # What neither direction of is better for itself: when it moved it is told, and nothing is worse for it.
-    _signal("answer_chars", None, "count", "length of the answers"),
-    _signal("answer_tokens", None, "count", "length of the answers"),
+    _signal("answer_chars", None, "characters", "length of the answers"),
+    _signal("answer_tokens", None, "tokens", "length of the answers"),
     _signal("truncated_ratio", None, "", "answers cut off by the token limit"),
     _signal("hangul_ratio", None, "", "Hangul among the answers' letters"),
     _signal("refusal_ratio", None, "", "answers that begin as a refusal"),
     # Every item has it, right or wrong: it shows a damaged model long before its answers flip.
-    _signal("gold_logprob", True, "", "logprob of the right answers per byte"),
+    _signal("gold_logprob", True, "nats/byte", "logprob of the right answers"),
     _eval("load_delta_score", None, "", "score under load less the score without"),
     _eval("load_same_ratio", None, "", "answers that load did not change"),
     _eval(

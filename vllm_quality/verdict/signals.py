@@ -9,7 +9,8 @@ from vllm_quality.verdict.statistics.family import holm
 from vllm_quality.verdict.statistics.flips import Flips
 from vllm_quality.verdict.types import Moved
 
-_LEAST_SHARE, _LEAST_CHANGE = 0.01, 0.05  # of a ratio, and relative of anything else: less is not worth a line
+# Less is not worth a line: of a ratio, and relative, of a logprob and of a length.
+_LEAST_SHARE, _LEAST_LOGPROB, _LEAST_LENGTH = 0.01, 0.01, 0.05
 
 
 def moved(signals: Mapping[str, Effect], flips: Mapping[str, Flips], alpha: float) -> tuple[Moved, ...]:
@@ -41,7 +42,9 @@ def _looks(signals: Mapping[str, Effect], alpha: float) -> list[Moved]:
 
 
 def _rule(metric: str, effect: Effect, alpha: float) -> Rule:
-    least = _LEAST_SHARE if metric.endswith("_ratio") else _LEAST_CHANGE * (abs(effect.baseline) or 1.0)
+    size = abs(effect.baseline) or 1.0
+    relative = _LEAST_LOGPROB if metric.endswith("_logprob") else _LEAST_LENGTH
+    least = _LEAST_SHARE if metric.endswith("_ratio") else relative * size
     return Rule(alpha, matters=2 * least, budget=least)
 
 

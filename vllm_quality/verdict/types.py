@@ -39,7 +39,7 @@ class Finding:
     current, baseline  raw values in `unit`; the baseline is the mean of the comparable earlier runs
     change             signed relative change of the raw value, (current - baseline) / |baseline|; None if unknown
     limit              the largest relative change in the bad direction that is still fine, such as 0.10
-    unit               "s", "1/s", "" (a score or ratio between 0 and 1) or "count"
+    unit               "s", "1/s", "" (a score or ratio between 0 and 1), "count" or a word such as "nats/byte"
     reason             one sentence: why this status
     detector           what the status rests on: items or requests that both have, the means of both and their errors,
                        whole runs, either of them in the oldest accepted runs ("drift"), the PRD's rule of a relative change

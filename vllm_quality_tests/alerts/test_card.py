@@ -11,7 +11,7 @@ from vllm_quality.alerts.card import build_card
 from vllm_quality.alerts.elements import MAX_BYTES, encode
 from vllm_quality.alerts.notice import Failure, FlippedAnswer, RunNotice, SpeedFigure, StageSpeed
 from vllm_quality.serving.endpoint import Endpoint
-from vllm_quality.verdict.types import Finding, Verdict
+from vllm_quality.verdict.types import Finding, Moved, Verdict
 from vllm_quality_tests.alerts.notices import (
     DUMBER,
     FAILURE,
@@ -26,6 +26,7 @@ from vllm_quality_tests.alerts.notices import (
     WORSE,
 )
 from vllm_quality_tests.alerts.reader import check_schema, content, elements, lines
+from vllm_quality_tests.report.judged import MOVED
 
 TABLE_OF_CHANGES = "Before → now | Change (95 % interval)"
 
@@ -88,6 +89,64 @@ def test_not_worse_says_what_would_have_shown() -> None:
     verdict = replace(PASS, findings=(STEADY, replace(DUMBER, status="pass", mde=0.012), replace(DUMBER, mde=0.019)))
     text = lines(build_card(replace(SUCCESS, verdict=verdict)))
     assert "Would have shown: a loss of 1.2 points in any judged score, a loss of 8 % in any judged speed" in text
+
+
+def test_not_worse_by_a_logprob_is_told_beside_the_scores() -> None:
+    fine = replace(DUMBER, status="pass", mde=0.012)
+    logprob = replace(
+        fine, metric="eval/arc/gold_logprob", unit="nats/byte", current=-1.5, baseline=-1.5, effect=0.0, mde=0.015
+    )
+    finer = replace(logprob, metric="eval/mmlu/gold_logprob", current=-3.0, baseline=-3.0, mde=0.024)
+    text = lines(build_card(replace(SUCCESS, verdict=replace(PASS, findings=(STEADY, logprob, finer, fine)))))
+    assert (
+        "Would have shown: a loss of 1.2 points in any judged score, a loss of 1 % in any other quality, "
+        "a loss of 8 % in any judged speed"
+    ) in text
+
+
+def test_a_logprob_falls_by_per_cent() -> None:
+    logprob = replace(
+        DUMBER, metric="eval/arc/gold_logprob", unit="nats/byte", current=-1.53, baseline=-1.5, effect=-0.03
+    )
+    logprob = replace(logprob, low=-0.045, high=-0.015, matters=0.03)
+    text = lines(build_card(replace(SUCCESS, verdict=replace(WORSE, findings=(logprob,), slices=()))))
+    assert text[1] == "arc: gold logprob: −1.500 → −1.530 nats/byte (−2.0 %)."
+    assert "gold logprob / arc | −1.500 → −1.530 nats/byte | −2.0 % / −3.0 to −1.0; counts from 2 %" in text
+
+
+@pytest.mark.parametrize(
+    ("changed", "words", "fact"),
+    [
+        (replace(DUMBER, repeat="confirmed"), "measured twice", "1 confirmed"),
+        (replace(DUMBER, repeat="failed"), "second measurement failed", "1 failed"),
+        (replace(DUMBER, detector="drift"), "drift, against the oldest releases", None),
+    ],
+)
+def test_how_sure_a_loss_is_stands_in_the_first_line_and_in_the_table(
+    changed: Finding, words: str, fact: str | None
+) -> None:
+    message = build_card(replace(SUCCESS, verdict=replace(WORSE, findings=(changed,), slices=())))
+    check_schema(message)
+    text = lines(message)
+    assert text[1] == f"basics\\_ko: exact match: 52.2 % → 49.8 % (−2.4 points; {words})."
+    assert any(line.endswith(f"counts from 2 points / {words}") for line in text)
+    assert (f"Measured again: {fact}" in text) is (fact is not None)
+
+
+def test_what_was_not_borne_out_is_told_though_nothing_is_worse() -> None:
+    refuted = replace(DUMBER, status="pass", repeat="refuted")
+    text = lines(build_card(replace(SUCCESS, verdict=replace(PASS, findings=(refuted,)))))
+    assert "Measured again: 1 not borne out" in text
+
+
+def test_at_most_two_lines_tell_what_else_moved() -> None:
+    message = build_card(replace(SUCCESS, verdict=replace(PASS, moved=MOVED)))
+    check_schema(message)
+    assert [line for line in lines(message) if "moved" in line] == [
+        "Also moved: basics\\_ko, length of the answers 212 → 187 characters (−11.9 %)",
+        "Also moved: gsm8k: exact match, items that changed sides 1.0 % → 4.6 % (+3.6 points); 1 more in the report",
+    ]
+    assert not any("moved" in line for line in lines(build_card(SUCCESS)))
 
 
 def test_an_empty_answer_and_one_that_was_not_kept_differ() -> None:
@@ -270,7 +329,14 @@ def test_the_card_is_never_over_the_limit(text: str, error: str, many: int, peop
         outcome="failure",
         target=replace(TARGET, endpoint=Endpoint(text, text, text, text, (), None), hardware=text),
         image_digest=text,
-        verdict=Verdict("worse", (finding,) * many + (weak,) * many, (), text, (replace(SLICE, metric=text),) * many),
+        verdict=Verdict(
+            "worse",
+            (finding,) * many + (weak,) * many,
+            (),
+            text,
+            (replace(SLICE, metric=text),) * many,
+            moved=(Moved(f"eval/{text}/{text}", text, 1.0, 2.0, 0.5, 1.5, 0.0, 9),) * many,
+        ),
         failure=Failure(text, error, error),
         run_url=url,
         report_url=url,

@@ -15,7 +15,7 @@ SCENARIO = Scenario(
     title="Short completions at an even rate",
     input_tokens=24,
     output_tokens=16,
-    stages=(Constant(type="constant", rate=1.5, duration_s=18, name=STAGE),),
+    stages=(Constant(type="constant", rate=1.5, duration_s=45, name=STAGE),),
     seed=1,
 )
 

@@ -2,7 +2,7 @@
 
     nice python -m vllm_quality_tests.detection.record_load [--only NAME …] [--again]
 
-About 30 s a run. Nothing else should run on the machine: what other programs take shows as scatter of the good runs.
+About a minute a run. Nothing else should run on the machine: what other programs take shows as scatter of the good runs.
 """
 
 import argparse

@@ -13,10 +13,11 @@ from typing import Literal, get_args
 
 import numpy as np  # noqa: TID253
 
-from vllm_quality_tests.detection.judging import Judged, judge, scores_of
+from vllm_quality_tests.detection.judging import Judged, judge
 from vllm_quality_tests.detection.recordings import Items, Release, load_items, load_recordings, load_releases
 from vllm_quality_tests.detection.replay_load import load_rows, print_load
-from vllm_quality_tests.detection.resampling import Run, churned, drawn, history, thinned
+from vllm_quality_tests.detection.resampling import churned, drawn, history, thinned
+from vllm_quality_tests.detection.runs import Run, run_of
 
 WINDOW = 5
 HISTORIES = 5  # mixed ones that a release is held against
@@ -62,13 +63,15 @@ class Recorded:
 class Row:
     """A release under one kind of history: the shares of its windows that call it worse, and what it lost.
 
+    scores  the share that would without the logprob of the right answers
     loss   suite -> points lost against the untouched release
     mde    suite -> smallest loss that would have shown, points; the mean over windows
-    parts  suite or slice -> share of the windows that call it worse
+    parts  metric or slice -> share of the windows that call it worse
     """
 
     release: Release
     ours: float
+    scores: float
     rule: float
     loss: Mapping[str, float]
     mde: Mapping[str, float]
@@ -83,23 +86,24 @@ class Row:
 def load() -> Recorded:
     """The recorded set."""
     items, releases = load_items(), load_releases()
-    scores = {each.name: scores_of(each, items) for each in releases}
-    # What a damage cannot reach is as in the good release.
-    return Recorded(items, releases, {name: {**scores["aa_1"], **own} for name, own in scores.items()})
+    good = run_of(next(each for each in releases if each.name == "aa_1"), items)
+    return Recorded(items, releases, {each.name: run_of(each, items, good) for each in releases})
 
 
-def row_of(release: Release, recorded: Recorded, which: History) -> Row:
-    """Judge a release against histories of one kind."""
+def row_of(release: Release, recorded: Recorded, which: History, histories: int = HISTORIES) -> Row:
+    """Judge a release against so many histories of one kind."""
     own = recorded.scores[release.name]
-    judged = [judge(each, own, recorded.items) for each in recorded.histories(which, release.name, HISTORIES)]
+    judged = [judge(each, own) for each in recorded.histories(which, release.name, histories)]
     parts = [name for each in judged for name in each.worse]
     base = recorded.again[0]
+    primary = {suite: f"eval/{suite}/{items.metric}" for suite, items in recorded.items.items()}
     return Row(
         release,
         share([bool(each.worse) for each in judged]),
+        share([bool(each.scores_worse) for each in judged]),
         share([bool(each.by_rule) for each in judged]),
-        {suite: 100 * float(base[suite].mean() - scores.mean()) for suite, scores in own.items()},
-        {suite: 100 * float(np.mean([each.mde[suite] for each in judged])) for suite in own},
+        {suite: 100 * (base.metrics[metric] - own.metrics[metric]) for suite, metric in primary.items()},
+        {suite: 100 * float(np.mean([each.mde(metric) for each in judged])) for suite, metric in primary.items()},
         {name: parts.count(name) / len(judged) for name in dict.fromkeys(parts)},
     )
 
@@ -110,7 +114,7 @@ def false_alarms(recorded: Recorded, releases: int, seed: int = 1) -> tuple[floa
     pool = [recorded.scores[each.name] for each in recorded.good]
     for _ in range(releases):
         runs = [drawn(pool, random) for _ in range(WINDOW + 1)]
-        found.append(judge(runs[:-1], runs[-1], recorded.items))
+        found.append(judge(runs[:-1], runs[-1]))
     return share([bool(each.worse) for each in found]), share([bool(each.by_rule) for each in found])
 
 
@@ -120,7 +124,7 @@ def churn_alarms(recorded: Recorded, changed: float, releases: int, seed: int = 
     The window is of the untouched release, whose runs are the same: it cannot know how much a change of arithmetic scatters.
     """
     random, good = np.random.default_rng(seed), recorded.again[0]
-    found = [judge([good] * WINDOW, churned(good, changed, random), recorded.items) for _ in range(releases)]
+    found = [judge([good] * WINDOW, churned(good, changed, random)) for _ in range(releases)]
     return share([bool(each.worse) for each in found]), share([bool(each.by_rule) for each in found])
 
 
@@ -139,16 +143,16 @@ class Thinned:
 def thinned_damage(recorded: Recorded, suite: str, loss: float, each: int, seed: int = 1) -> Thinned | None:
     """Every known-bad release's damage, thinned to that loss, against mixed histories; None where none lost more."""
     random, found = np.random.default_rng(seed), list[Judged]()
-    clusters, good = recorded.items[suite].clusters, [recorded.scores[release.name] for release in recorded.good]
+    good = [recorded.scores[release.name] for release in recorded.good]
     for release in recorded.bad:
         for _ in range(each):
-            now = thinned(recorded.again[0], recorded.scores[release.name], suite, clusters, loss, random)
+            now = thinned(recorded.again[0], recorded.scores[release.name], suite, loss, random)
             if now is not None:
-                found.append(judge(history(good, WINDOW, random), now, recorded.items))
+                found.append(judge(history(good, WINDOW, random), now))
     if not found:
         return None
-    mde = 100 * float(np.mean([judged.mde[suite] for judged in found]))
-    ours, rule = [bool(judged.worse) for judged in found], [bool(judged.by_rule) for judged in found]
+    mde = 100 * float(np.mean([judged.mde(f"eval/{suite}/{recorded.items[suite].metric}") for judged in found]))
+    ours, rule = [bool(judged.scores_worse) for judged in found], [bool(judged.by_rule) for judged in found]
     return Thinned(suite, 100 * loss, len(found), share(ours), share(rule), mde)
 
 
@@ -180,12 +184,12 @@ def main() -> None:
 
 
 def _table(suites: Sequence[str], rows: Mapping[History, Sequence[Row]]) -> None:
-    print(f"| release | {' | '.join(suites)} | ours, same | ours, mixed | PRD's 10 % rule | named |")
-    print(f"|---|{'---:|' * (len(suites) + 3)}---|")
+    print(f"| release | {' | '.join(suites)} | ours, same | ours, mixed | scores alone | PRD's 10 % rule | named |")
+    print(f"|---|{'---:|' * (len(suites) + 4)}---|")
     for same, mixed in zip(rows["same"], rows["mixed"], strict=True):
         losses = [f"{-mixed.loss[suite]:+.1f} ({mixed.mde[suite]:.1f})" for suite in suites]
         named = ", ".join(name for name, often in mixed.parts.items() if often >= 0.5) or "–"
-        shares = f"{same.ours:.0%} | {mixed.ours:.0%} | {mixed.rule:.0%}"
+        shares = f"{same.ours:.0%} | {mixed.ours:.0%} | {mixed.scores:.0%} | {mixed.rule:.0%}"
         print(f"| {same.release.name}: {same.release.kind} | {' | '.join(losses)} | {shares} | {named} |")
     print("\nPoints gained or lost, in brackets the loss that would have shown; the shares are of histories.\n")
 

@@ -1,16 +1,10 @@
 """More releases out of the recorded ones: histories, good runs drawn anew, and damage that is thinned out."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np  # noqa: TID253
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Scores = NDArray[np.float64]
-
-Run = Mapping[str, "Scores"]
+from vllm_quality_tests.detection.runs import Run
 
 
 def history(runs: Sequence[Run], size: int, random: np.random.Generator) -> list[Run]:
@@ -21,10 +15,13 @@ def history(runs: Sequence[Run], size: int, random: np.random.Generator) -> list
 def drawn(runs: Sequence[Run], random: np.random.Generator) -> Run:
     """A good run: each item as in one of the recorded runs."""
     found = {}
-    for suite, first in runs[0].items():
-        stacked = np.array([run[suite] for run in runs])
-        found[suite] = stacked[random.integers(0, len(runs), len(first)), np.arange(len(first))]
-    return found
+    for suite, first in runs[0].scores.items():
+        count = len(runs[0].items[suite].names)
+        chosen = random.integers(0, len(runs), count)
+        found[suite] = {
+            metric: np.array([run.scores[suite][metric] for run in runs])[chosen, np.arange(count)] for metric in first
+        }
+    return Run(runs[0].items, found)
 
 
 def churned(good: Run, changed: float, random: np.random.Generator) -> Run:
@@ -33,26 +30,29 @@ def churned(good: Run, changed: float, random: np.random.Generator) -> Run:
     As many items are lost as won, but for chance.
     """
     found = {}
-    for suite, scores in good.items():
+    for suite, metrics in good.scores.items():
+        scores = good.primary(suite)
         new = scores.copy()
         for value in (0.0, 1.0):
             own = np.flatnonzero(scores == value)
             count = min(len(own), random.binomial(len(scores), changed / 2))
             new[random.choice(own, count, replace=False)] = 1 - value
-        found[suite] = new
-    return found
+        found[suite] = {**metrics, good.items[suite].metric: new}
+    return Run(good.items, found)
 
 
-def thinned(
-    good: Run, bad: Run, suite: str, clusters: Sequence[str], loss: float, random: np.random.Generator
-) -> Run | None:
+def thinned(good: Run, bad: Run, suite: str, loss: float, random: np.random.Generator) -> Run | None:
     """A release with the damage in only a share of a suite's clusters, so that the suite loses about `loss` (0.03 is 3 points).
 
     None where the whole damage is no larger. What flipped, flipped in a real model.
     """
-    whole = float(good[suite].mean() - bad[suite].mean())
+    whole = float(good.primary(suite).mean() - bad.primary(suite).mean())
     if whole <= loss:
         return None
-    names = np.array(clusters)
-    hit = np.isin(names, [name for name in sorted(set(clusters)) if random.random() < loss / whole])
-    return {**good, suite: np.where(hit, bad[suite], good[suite])}
+    names = np.array(good.items[suite].clusters)
+    hit = np.isin(names, [name for name in sorted(set(names.tolist())) if random.random() < loss / whole])
+    mixed = {
+        metric: np.where(hit, bad.scores[suite].get(metric, values), values)
+        for metric, values in good.scores[suite].items()
+    }
+    return Run(good.items, {**good.scores, suite: mixed})

@@ -8,8 +8,9 @@ from vllm_quality_tests.detection.manifest import manifest
 from vllm_quality_tests.detection.recordings import RECORDED
 from vllm_quality_tests.detection.replay import Recorded, Row, churn_alarms, false_alarms, load, row_of, share
 
-# Damage that lost less in every suite than its items can show; `replay` prints by how much.
-OUT_OF_REACH = {"cut", "hangul_noise_50", "noise_05", "prefix", "rounded_4", "template_foreign"}
+# Damage that did no harm that these items show: a suite or two gained by it, and none lost two points.
+HARMLESS = {"hangul_noise_20", "prefix"}
+HISTORIES = 2
 
 
 @cache
@@ -19,7 +20,7 @@ def recorded() -> Recorded:
 
 @cache
 def rows() -> dict[str, Row]:
-    return {each.name: row_of(each, recorded(), "mixed") for each in recorded().releases}
+    return {each.name: row_of(each, recorded(), "mixed", HISTORIES) for each in recorded().releases}
 
 
 def test_the_set_is_whole_and_small() -> None:
@@ -37,11 +38,22 @@ def test_no_text_of_a_benchmark_is_in_it() -> None:
         assert not any("가" <= letter <= "힣" for letter in gzip.decompress(path.read_bytes()).decode()), path.name
 
 
-def test_known_bad_releases_that_lost_what_can_be_seen_are_detected() -> None:
+def test_known_bad_releases_are_detected() -> None:
     bad = {name: row for name, row in rows().items() if row.release.expected == "bad"}
-    reach = {name: row.ours for name, row in bad.items() if row.within_reach}
-    assert sum(reach.values()) / len(reach) >= 0.95, reach
-    assert bad.keys() - reach.keys() == OUT_OF_REACH
+    harmful = {name: row.ours for name, row in bad.items() if name not in HARMLESS}
+    assert len(harmful) >= 10
+    assert sum(harmful.values()) / len(harmful) >= 0.95, harmful
+    for name in HARMLESS:
+        assert max(bad[name].loss.values()) < 2, name
+        assert not bad[name].within_reach, name
+    by_rule = [row.rule for name, row in bad.items() if name not in HARMLESS]
+    assert sum(by_rule) < sum(harmful.values())
+
+
+def test_what_no_score_shows_the_right_answers_logprob_does() -> None:
+    found = rows()["hangul_noise_50"]
+    assert (found.ours, found.scores, found.rule) == (1.0, 0.0, 0.0)
+    assert {name.partition("/")[0] for name in found.parts} == {"det_syllables"}  # the language that is damaged
 
 
 def test_as_good_releases_are_no_alarm() -> None:

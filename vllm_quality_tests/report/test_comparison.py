@@ -3,12 +3,14 @@
 import re
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vllm_quality.report.comparison import comparisons, in_order
 from vllm_quality.report.forest import ForestAxis, Spot, spot_of
-from vllm_quality.verdict.types import Finding, Status
+from vllm_quality.verdict.confirmation import settle
+from vllm_quality.verdict.types import Finding, Repeat, Status, Verdict
 from vllm_quality_tests.report.html_page import whole
 
 ANY = st.floats(-1e4, 1e4, allow_nan=False)
@@ -124,9 +126,96 @@ def test_a_part_of_a_suite_is_named() -> None:
     assert (group.rows[0].title, group.rows[0].place) == ("acc", "mmlu, physics/high school")
 
 
-def test_what_is_no_share_is_no_point_on_the_axis_of_points() -> None:
-    bleu = replace(SCORE, metric="eval/wmt/bleu", current=27.1, baseline=27.5, effect=-0.4, low=-0.6, high=-0.2)
-    (group,) = comparisons([bleu], 20)
-    assert (group.axis, group.rows[0].plot, group.rows[0].effect) == ("", "", "−0.4")
-    loss = replace(bleu, metric="eval/wiki/bits_per_byte", current=0.9, baseline=0.8, higher_is_better=False)
-    assert comparisons([loss], 20)[0].rows[0].plot == ""
+LOGPROB = replace(
+    SCORE,
+    metric="eval/arc/gold_logprob",
+    unit="nats/byte",
+    current=-1.122,
+    baseline=-1.1,
+    change=-0.02,
+    effect=-0.022,
+    low=-0.033,
+    high=-0.011,
+    matters=0.022,
+    mde=0.0055,
+    budget=0.011,
+)
+
+
+def test_what_is_no_share_has_an_axis_of_its_own_relative_to_what_was_before() -> None:
+    spot = spot_of(LOGPROB)
+    assert spot is not None
+    assert [round(value or 0, 9) for value in (spot.gain, spot.worst, spot.best, spot.matters, spot.mde)] == [
+        -0.02,
+        -0.03,
+        -0.01,
+        0.02,
+        0.005,
+    ]
+    points, other = comparisons([LOGPROB, SCORE], 20)
+    assert [row.title for row in points.rows] == ["exact match"]
+    (row,) = other.rows
+    assert (other.unit, row.effect, row.interval, row.mde) == ("relative", "−2.0 %", "−3.0 to −1.0", "0.5 %")
+    assert row.values.replace("\N{NO-BREAK SPACE}", " ") == "−1.100 → −1.122 nats/byte"
+    assert " %</text>" in other.axis
+    loss = replace(SCORE, metric="eval/wiki/bits_per_byte", current=0.9, baseline=0.8, higher_is_better=False)
+    assert comparisons([replace(loss, effect=0.1)], 20)[0].rows[0].effect == "+12.5 %"
+
+
+def test_losses_of_different_units_are_ordered_by_what_matters() -> None:
+    # 3 times what matters of something near 0; the score lost 2.5 times of it.
+    logprob = replace(LOGPROB, current=-0.106, baseline=-0.1, effect=-0.006, matters=0.002)
+    assert in_order([SCORE, logprob]) == [logprob, SCORE]
+    less = replace(logprob, effect=-0.004)
+    assert in_order([less, SCORE]) == [SCORE, less]
+
+
+@pytest.mark.parametrize(
+    ("repeat", "status", "words", "note"),
+    [
+        (
+            "confirmed",
+            "worse",
+            "measured twice",
+            "By chance that happens less than once in 90 such releases. The first time: -5 points.",
+        ),
+        ("refuted", "pass", "measured again, not borne out", "The first time: -5 points."),
+    ],
+)
+def test_what_was_measured_again_says_so_and_what_it_was_the_first_time(
+    repeat: Repeat, status: Status, words: str, note: str
+) -> None:
+    again = replace(
+        SCORE, status=status, reason="-4 points; by chance that happens less than once in 90 such releases."
+    )
+    verdict = settle(Verdict("worse", (SCORE,), (), ""), Verdict(status, (again,), (), ""), [SCORE], {})
+    (row,) = comparisons(verdict.findings, 20)[0].rows
+    assert (row.marks, row.note) == ([(repeat, words)], note)
+
+
+def test_a_second_measurement_that_failed_says_why() -> None:
+    verdict = settle(
+        Verdict("worse", (SCORE,), (), ""), Verdict("pass", (), (), ""), [SCORE], {"eval/gsm8k": "no answer."}
+    )
+    (row,) = comparisons(verdict.findings, 20)[0].rows
+    assert row.marks == [("failed", "second measurement failed")]
+    assert row.note.endswith("A second measurement says nothing: no answer.")
+
+
+def test_drift_is_named_with_the_runs_it_is_against() -> None:
+    reason = "a loss in small steps: against the oldest of the last 20 accepted runs, -3 points; by chance that happens never."
+    drift = replace(SCORE, detector="drift", reason=reason)
+    (row,) = comparisons([drift], 20)[0].rows
+    assert (row.marks, row.note) == ([("drift", "drift")], f"A{reason[1:]}")
+    verdict = settle(
+        Verdict("worse", (drift,), (), ""), Verdict("pass", (replace(SCORE, status="pass"),), (), ""), [drift], {}
+    )
+    assert comparisons(verdict.findings, 20)[0].rows[0].note == "The first time: -3 points."
+
+
+def test_what_was_measured_again_stays_in_view() -> None:
+    many = [replace(SCORE, metric=f"eval/s{index}/acc", status="pass") for index in range(9)]
+    refuted = replace(SCORE, metric="eval/z/acc", status="pass", effect=0.0, repeat="refuted")
+    (group,) = comparisons([*many, refuted], 4)
+    assert [row.metric for row in group.rows][4:] == ["eval/z/acc"]
+    assert len(group.rest) == 5

@@ -37,6 +37,16 @@ def test_the_newest_release_is_last_and_verdicts_are_told() -> None:
     assert "oldest release first" in found.charts[0]
 
 
+def test_a_suites_first_chart_is_of_how_good_its_answers_are() -> None:
+    report = release()
+    (_, korean, *_) = report.measurements
+    signal, score = "eval/basics_ko/gold_logprob", "eval/basics_ko/exact_match"
+    for metrics, title in (({signal: -1.1, score: 0.6}, "exact match"), ({signal: -1.1}, "gold logprob")):
+        found = history(replace(report, measurements=[replace(korean, metrics=metrics)]))
+        assert found is not None
+        assert found.titles == [f"{title}, basics_ko"]
+
+
 def test_a_loss_begins_to_matter_at_the_dashed_line() -> None:
     found = history(judged_release(asked={"gsm8k": 400}))
     assert found is not None

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from vllm_quality.report.method import method
 from vllm_quality.verdict.thresholds import QualityRule
-from vllm_quality_tests.report.judged import judged_release
+from vllm_quality_tests.report.judged import judged_release, measured_again
 from vllm_quality_tests.report.releases import release
 
 DATA = judged_release({"gsm8k": 0.06}, asked={"gsm8k": 800})
@@ -41,6 +41,26 @@ def test_thresholds_that_changed_since_are_said_to_have() -> None:
     later = DATA.thresholds.model_copy(update={"quality": QualityRule(matters=0.05)})
     assert "was changed after this verdict" in method(replace(DATA, thresholds=later)).thresholds_note
     assert method(release()).thresholds == ()
+
+
+def test_what_is_relative_and_was_kept_in_nats_is_no_change_of_the_thresholds() -> None:
+    data = judged_release({"mmlu_ko": 0.03}, asked={"mmlu_ko": 1000, "gsm8k": 100})
+    (logprob,) = (finding for finding in data.verdict.findings if finding.unit == "nats/byte")
+    assert logprob.status == "worse"
+    assert method(data).thresholds_note.startswith("From thresholds.yaml, ")
+    assert data.thresholds is not None
+    for update in ({"budget": {"eval/*/gold_logprob": 0.015}}, {"alpha": 0.05}):
+        later = replace(data, thresholds=data.thresholds.model_copy(update=update))
+        assert "was changed after this verdict" in method(later).thresholds_note
+
+
+def test_drift_and_second_measurements_are_told_where_they_took_part() -> None:
+    whats = [what for _, what, _ in method(measured_again()).detectors]
+    assert any(what.startswith("Drift: ") for what in whats)
+    assert "Measured again" in dict(method(measured_again()).decided)
+    assert not any(what.startswith("Drift: ") for _, what, _ in method(DATA).detectors)
+    assert ("Runs looked back for drift", "20") in method(DATA).thresholds
+    assert ("Certain without measuring again", "below one in 1,000,000 by chance") in method(DATA).thresholds
 
 
 def test_every_hash() -> None:

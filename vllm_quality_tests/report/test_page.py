@@ -149,7 +149,7 @@ def test_the_verdict_is_the_first_thing() -> None:
     assert "It was held against 4 earlier releases, release-1.3.8 the newest" in worse.of["p"][0]
     passed = read_page(PAGES["judged pass"])
     assert passed.of["h1"] == ["release-1.4.0 is not worse than its baseline."]
-    assert "a loss of 2 points would have shown" in passed.of["p"][0]
+    assert "a loss of 2 points or 2 % would have shown" in passed.of["p"][0]
     first = read_page(PAGES["judged first"])
     assert first.of["title"][0] == "release-1.4.0: No baseline"
     assert "There was no comparable earlier release to compare with." in first.text
@@ -173,6 +173,36 @@ def test_flipped_items_have_both_answers_and_the_reason() -> None:
     text = page.text[page.text.index("Items that lost most") :]
     for words in ("Asked", "Expected", "Before", "Now", "Reason", "the last line is", "characters"):
         assert words in text
+
+
+def test_signals_that_moved_have_a_section_and_a_place_in_the_list_of_sections() -> None:
+    page = read_page(PAGES["judged measured again"])
+    assert ("a", {"href": "#moved"}) in page.tags
+    text = page.text[page.text.rindex("What else moved Early signals") : page.text.index("Items that lost most")]
+    assert "length of the answers basics_ko −11.9 % −13.2 to −10.5 212 → 187 characters 1 in 1,000,000 releases" in text
+    assert "items that changed sides gsm8k: exact match +3.6 points 1.0 % → 4.6 % 1 in 30,000 releases 1,319" in text
+    assert "What else moved" not in read_page(PAGES["judged first"]).text
+
+
+def test_second_measurements_and_drift_are_marked_in_the_table() -> None:
+    page = read_page(PAGES["judged measured again"])
+    kinds = [attributes.get("class") for tag, attributes in page.tags if tag == "span"]
+    for kind, words in (
+        ("confirmed", "measured twice"),
+        ("refuted", "measured again, not borne out"),
+        ("failed", "second measurement failed"),
+        ("drift", "drift"),
+    ):
+        assert f"mark {kind}" in kinds
+        assert words in page.of["span"]
+    assert not any("mark " in html for html in re.findall(r'class="[^"]*"', PAGES["judged worse"]))
+    assert "4 suspicions were measured again and not borne out." in page.of["p"][0]
+
+
+def test_a_logprob_is_in_nats_wherever_it_stands() -> None:
+    page = read_page(PAGES["judged measured again"])
+    assert "gold logprob mmlu_ko −1.122 nats/byte ± 0.011 nats/byte −1.096 nats/byte worse" in page.text
+    assert "−112" not in page.text
 
 
 def test_what_was_evaluated() -> None:
@@ -286,13 +316,14 @@ def test_everything_has_a_name_to_those_who_listen(name: str) -> None:
 @pytest.mark.parametrize("name", REPORTS)
 def test_rows_that_become_cards_on_a_phone_stay_a_table_to_those_who_listen(name: str) -> None:
     html = PAGES[name]
-    for table in re.findall(r'<table class="forest".*?</table>', html, re.DOTALL):
+    for table in re.findall(r'<table class="forest.*?</table>', html, re.DOTALL):
         tags = read_page(table).tags
         roles = {"table": "table", "thead": "rowgroup", "tbody": "rowgroup", "tr": "row", "td": "cell"}
         assert all(attributes["role"] == roles[tag] for tag, attributes in tags if tag in roles)
         heads = [attributes["role"] for tag, attributes in tags if tag == "th"]
-        assert heads.count("columnheader") == 6
-        assert heads.count("rowheader") == len(heads) - 6
+        columns = 5 if "signals" in table else 6
+        assert heads.count("columnheader") == columns
+        assert heads.count("rowheader") == len(heads) - columns
 
 
 def _luminance(colour: str) -> float:

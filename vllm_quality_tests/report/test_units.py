@@ -16,6 +16,7 @@ from vllm_quality.report.units import (
     human_time,
     metric_label,
     metric_title,
+    once_in,
     scale_for,
     short_hash,
     verdict_words,
@@ -41,6 +42,10 @@ from vllm_quality_tests.verdict.test_types import FINE
         ("eval/wmt/bleu", "", 27.31, "27.3"),
         ("eval/wiki/word_perplexity", "", 12.734, "12.7"),
         ("eval/wiki/bits_per_byte", "", 0.8123, "0.812"),
+        ("eval/arc/gold_logprob", "nats/byte", -1.1274, "−1.127 nats/byte"),
+        ("eval/arc/gold_logprob_stderr", "nats/byte", 0.01234, "0.01234 nats/byte"),
+        ("eval/arc/answer_chars", "characters", 1834.4, "1,834 characters"),
+        ("eval/arc/answer_tokens", "tokens", 12.44, "12.4 tokens"),
         ("eval/x/mcc", "", -0.25, "−25.0 %"),
         ("eval/x/exact_match", "", None, "–"),
         ("eval/x/exact_match", "", float("nan"), "–"),
@@ -53,6 +58,29 @@ def test_human(metric: str, unit: str, value: float | None, shown: str) -> None:
 def test_values_in_one_row_share_their_unit() -> None:
     scale = scale_for("load/s/m/ttft_p99_s", "s", (0.95, 1.2, None))
     assert [scale.text(value) for value in (0.95, 1.2, None)] == ["0.95 s", "1.20 s", "–"]
+
+
+def test_a_unit_that_is_a_word_stands_once_in_a_pair() -> None:
+    logprob = scale_for("eval/arc/gold_logprob", "nats/byte", (-1.1, -1.2))
+    assert logprob.pair(-1.096, -1.122) == "−1.096 → −1.122 nats/byte"
+    assert scale_for("eval/arc/em", "", (0.5, 0.6)).pair(0.5, None) == "50.0 % → –"
+
+
+def test_what_is_no_share_moves_relative_to_what_was_before() -> None:
+    logprob = replace(
+        FINE, metric="eval/arc/gold_logprob", unit="nats/byte", current=-0.505, baseline=-0.5, effect=-0.005, low=-0.01
+    )
+    logprob = replace(logprob, high=0.0, budget=0.005, matters=0.01)
+    assert (human_effect(logprob), human_interval(logprob)) == ("−1.0 %", "−2.0 to 0.0")
+    assert [human_size(logprob, size) for size in (logprob.budget, logprob.matters)] == ["1 %", "2 %"]
+    bleu = replace(FINE, metric="eval/wmt/bleu", current=27.0, baseline=30.0, effect=-3.0)
+    loss = replace(FINE, metric="eval/w/bits_per_byte[ko]", current=0.9, baseline=0.8, effect=0.1)
+    assert [human_effect(each) for each in (bleu, loss)] == ["−10.0 %", "+12.5 %"]
+    assert human_effect(replace(bleu, current=2.0, baseline=0.0, effect=2.0)) == "+200 %"
+
+
+def test_what_chance_takes_is_round_and_has_an_end() -> None:
+    assert [once_in(p) for p in (0.0049, 0.00003, 0.0)] == ["200", "30,000", "1,000,000"]
 
 
 def test_effects_are_points_of_a_score_and_per_cent_of_load() -> None:

@@ -56,6 +56,20 @@ def test_better_and_what_cannot_be_told() -> None:
     assert said("invalid") == "The summary."
 
 
+def test_a_loss_that_was_measured_twice_or_came_in_small_steps_says_so() -> None:
+    assert "as good as before. It was measured twice. It was held" in said("worse", replace(SCORE, repeat="confirmed"))
+    drift = said("worse", replace(SCORE, detector="drift"))
+    assert "That is a loss in small steps, against the oldest accepted releases. Chance alone" in drift
+
+
+def test_suspicions_that_were_not_borne_out_end_the_paragraph_once() -> None:
+    remark = "One suspicion was measured again and not borne out."
+    refuted = replace(SCORE, status="pass", repeat="refuted")
+    assert said("pass", refuted).endswith(remark)
+    verdict = Verdict("invalid", (refuted,), (), f"Cannot tell. {remark}")
+    assert paragraph(verdict, TAGS).count(remark) == 1
+
+
 def test_the_tally_is_worst_first() -> None:
     verdict = Verdict("worse", (replace(SCORE, status="pass"), SCORE, LATENCY), (), "")
     assert tally(verdict) == [("worse", "worse", 2), ("pass", "not worse", 1)]

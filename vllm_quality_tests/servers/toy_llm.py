@@ -36,7 +36,8 @@ def _lines(folder: Any) -> list[str]:
 class ToyModel:
     """What the model does; may be changed while it is served.
 
-    down      every request is answered with this status; 0 serves
+    down        every request is answered with this status; 0 serves
+    forgets_at  path of a release (".../release-3/v1/…") -> the share that it forgets, for those that are not as `forgets` says
     """
 
     name: str = "toy"
@@ -46,12 +47,13 @@ class ToyModel:
     key: str | None = None
     answers: Mapping[str, str] = field(default_factory=known_answers)
     requests: int = 0
+    forgets_at: Mapping[str, float] = field(default_factory=dict)
 
-    def answer(self, question: str) -> str:
+    def answer(self, question: str, path: str = "/") -> str:
         """The right answer, or for the share it forgets, none."""
         right = next((answer for known, answer in self.answers.items() if known in question), "I do not know that.")
         draw = int.from_bytes(hashlib.sha256(question.encode()).digest()[:4], "big") / 2**32
-        return "I forgot." if draw < self.forgets else right
+        return "I forgot." if draw < self.forgets_at.get(path.split("/")[1], self.forgets) else right
 
 
 @contextmanager
@@ -104,7 +106,9 @@ def _handler(model: ToyModel) -> type[BaseHTTPRequestHandler]:
                 case "version":
                     return self._send(200, {"version": "1.0"})
                 case "chat/completions":
-                    return self._complete(body, model.answer(str(body["messages"][-1]["content"])), chat=True)
+                    return self._complete(
+                        body, model.answer(str(body["messages"][-1]["content"]), self.path), chat=True
+                    )
                 case "completions":
                     return self._complete(body, "tok " * int(body.get("max_tokens", 16)), chat=False)
             return self._send(404, {"error": {"message": "Not Found"}})

@@ -19,6 +19,11 @@ from vllm_quality.verdict.thresholds import load_thresholds
         ("load/baseline/rate-1/send_lag_p99_s", None, "s"),
         ("load/baseline/rate-1/timeout_count", None, "count"),
         ("eval/basics/acc", True, ""),
+        ("eval/basics/acc_stderr", None, ""),
+        ("eval/basics/gold_logprob", True, "nats/byte"),
+        ("eval/basics/gold_logprob_stderr", None, "nats/byte"),
+        ("eval/basics/answer_chars", None, "characters"),
+        ("eval/basics/answer_tokens_stderr", None, "tokens"),
     ],
 )
 def test_the_last_part_of_a_path_decides_what_it_is(metric: str, higher_is_better: bool | None, unit: str) -> None:

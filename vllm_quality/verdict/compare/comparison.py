@@ -1,180 +1,133 @@
-"""Two releases, metric by metric and slice by slice: what is worse, and which items show it."""
+"""Two releases, metric by metric and slice by slice: what is worse, and which items show it.
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+The evidence and the decisions are those of the pipeline's verdict (`evidence.py`, `judge.py`), with one run before this one.
+"""
 
-from vllm_quality.verdict.compare.scores import Scores
-from vllm_quality.verdict.statistics.decide import Decision, Rule, Trial, decide
-from vllm_quality.verdict.statistics.paired import paired
+from collections.abc import Mapping
+from dataclasses import replace
 
-Outcome = Literal["pass", "worse", "better", "underpowered", "not_comparable"]
+import polars as pl
 
-LEAST_COMMON = 0.95  # of either side's items, for the rest to be left out of a comparison
+from vllm_quality.results.measurement import Measurement
+from vllm_quality.verdict.compare.conditions import differing, few_common, judge_moved, untrusted
+from vllm_quality.verdict.compare.outcome import Compared, Comparison, compared, overall, worst
+from vllm_quality.verdict.compare.release import Release
+from vllm_quality.verdict.compare.scores import SCORE
+from vllm_quality.verdict.confirmation import step_of
+from vllm_quality.verdict.evidence import EarlierRun, Evidence, Step, gather
+from vllm_quality.verdict.judge import NOTHING, PastValues, conclude, is_judged, judge
+from vllm_quality.verdict.tested import decide_findings
+from vllm_quality.verdict.thresholds import Thresholds
+from vllm_quality.verdict.types import Finding, Verdict
+
 _MOST_FLIPPED = 20
-_SMALLEST_SLICE = 10  # items; fewer are in the whole only
 
 
-@dataclass(frozen=True)
-class Compared:
-    """One metric, or one slice of it. Differences are current - baseline, in the metric's unit; None where none was found.
-
-    n         items that both releases have a score of
-    p_value   one-sided, for worse; p_adjusted allows for everything that was tested beside it
-    mde       the smallest loss that would have been found 95 % of the time
-    reason    one sentence
-    """
-
-    name: str
-    verdict: Outcome
-    reason: str
-    n: int = 0
-    baseline: float | None = None
-    current: float | None = None
-    effect: float | None = None
-    ci_low: float | None = None
-    ci_high: float | None = None
-    p_value: float | None = None
-    p_adjusted: float | None = None
-    mde: float | None = None
-    method: str = ""
-
-
-@dataclass(frozen=True)
-class Flipped:
-    """An item whose score changed; `loss` is how much worse it got, negative for better."""
-
-    metric: str
-    item: str
-    baseline: float
-    current: float
-    loss: float
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The whole: `verdict` is worse when any metric or slice is, and "pass" only where every metric could be told.
-
-    flipped  those that lost most, then by name
-    """
-
-    verdict: Outcome
-    metrics: tuple[Compared, ...]
-    slices: tuple[Compared, ...]
-    flipped: tuple[Flipped, ...]
-
-    @property
-    def exit_code(self) -> int:
-        """0 not worse, 1 worse, 2 could not tell."""
-        return {"pass": 0, "better": 0, "worse": 1}.get(self.verdict, 2)
-
-
-def compare(baseline: Sequence[Scores], candidate: Sequence[Scores], rule: Rule | None = None) -> Comparison:
-    """Compare two releases on every metric that either of them has.
-
-    The chance of any false alarm is `rule.alpha`: all of it for the metrics, or half for them and half for the slices.
-    """
-    before, after = {each.name: each for each in baseline}, {each.name: each for each in candidate}
-    rule = rule or Rule()
-    untold, trials, slices, flipped = list[Compared](), list[Trial](), list[Trial](), list[Flipped]()
-    for name in sorted(before.keys() | after.keys()):
-        why = _incomparable(before.get(name), after.get(name))
-        if why is not None:
-            untold.append(Compared(name, "not_comparable", why))
-            continue
-        trial = _trial(
-            name, before[name], after[name], sorted(before[name].items.keys() & after[name].items.keys()), rule
-        )
-        if trial is None:
-            untold.append(Compared(name, "not_comparable", "fewer than two items or clusters have a score of both."))
-            continue
-        trials.append(trial)
-        slices += _slices(before[name], after[name], rule)
-        flipped += _flipped(before[name], after[name])
-    halved = (
-        [replace(trial, rule=replace(trial.rule, alpha=rule.alpha / 2)) for trial in (*trials, *slices)]
-        if slices
-        else trials
-    )
-    told = [_compared(decision, bool(slices)) for decision in decide(halved[: len(trials)])]
-    parts = [_compared(decision, bool(slices)) for decision in decide(halved[len(trials) :])]
-    metrics = tuple(sorted([*told, *untold], key=lambda each: each.name))
-    return Comparison(_overall(metrics, parts), metrics, tuple(sorted(parts, key=_worst)), tuple(_worst_flips(flipped)))
-
-
-def _incomparable(before: Scores | None, after: Scores | None) -> str | None:
-    if before is None or after is None:
-        return f"only the {'candidate' if before is None else 'baseline'} has it."
-    for name in sorted(before.conditions.keys() | after.conditions.keys()):
-        own, other = before.conditions.get(name), after.conditions.get(name)
-        if own != other:
-            return f"{name} differs ({own or 'none'} before, {other or 'none'} now)."
-    common = len(before.items.keys() & after.items.keys())
-    most = max(len(before.items), len(after.items))
-    if common < LEAST_COMMON * most:
-        return f"only {common:,} items have a score in both, of {len(before.items):,} and {len(after.items):,}."
-    return None
-
-
-def _trial(name: str, before: Scores, after: Scores, items: Sequence[str], rule: Rule) -> Trial | None:
-    clusters = [before.items[item].cluster or f"item {item}" for item in items]
-    effect = paired([before.items[item].score for item in items], [after.items[item].score for item in items], clusters)
-    return None if effect is None else Trial(name, effect, before.higher_is_better, rule)
-
-
-def _slices(before: Scores, after: Scores, rule: Rule) -> list[Trial]:
-    by_slice: dict[str, list[str]] = {}
-    for item in sorted(before.items.keys() & after.items.keys()):
-        if label := before.items[item].slice:
-            by_slice.setdefault(label, []).append(item)
-    if len(by_slice) < 2:
-        return []
-    found = [
-        _trial(f"{before.name}[{label}]", before, after, items, rule)
-        for label, items in sorted(by_slice.items())
-        if len(items) >= _SMALLEST_SLICE
+def compare(baseline: Release, candidate: Release, thresholds: Thresholds) -> Comparison:
+    """Compare two releases on every metric that these thresholds judge and either of them has."""
+    steps = candidate.steps()
+    apart = {step: why for step in steps if (why := _apart(baseline, candidate, step)) is not None}
+    sound = [step for step in steps if step in candidate.conditions and step not in apart]
+    barred = judge_moved(baseline, candidate)
+    for step in sound:
+        barred |= few_common(baseline, candidate, step)
+    judged = [metric for metric in candidate.metrics if metric not in barred and _is_judged(metric, thresholds)]
+    evidence = gather([_step(baseline, candidate, step, barred) for step in sound], judged)
+    verdict = _verdict(baseline, candidate, thresholds, barred, evidence)
+    metrics = [
+        compared(_told(finding, baseline, apart), baseline.metrics.get(finding.metric)) for finding in verdict.findings
     ]
-    return [trial for trial in found if trial is not None]
-
-
-def _flipped(before: Scores, after: Scores) -> list[Flipped]:
-    sign = 1 if before.higher_is_better else -1
-    common = sorted(before.items.keys() & after.items.keys())
-    pairs = [(item, before.items[item].score, after.items[item].score) for item in common]
-    return [Flipped(before.name, item, was, now, sign * (was - now)) for item, was, now in pairs if was != now]
-
-
-def _worst_flips(flipped: Sequence[Flipped]) -> list[Flipped]:
-    return sorted(flipped, key=lambda each: (-each.loss, each.metric, each.item))[:_MOST_FLIPPED]
-
-
-def _compared(decision: Decision, halved: bool) -> Compared:
-    trial, effect = decision.trial, decision.trial.effect
-    return Compared(
-        name=trial.name,
-        verdict=decision.verdict,
-        reason=decision.reason,
-        n=effect.n,
-        baseline=effect.baseline,
-        current=effect.current,
-        effect=effect.difference,
-        ci_low=effect.low,
-        ci_high=effect.high,
-        p_value=trial.p_worse,
-        # In terms of the whole alpha, of which this family has half.
-        p_adjusted=min(1.0, decision.p_adjusted * (2 if halved else 1)),
-        mde=decision.mde,
-        method=effect.method,
+    known = {*candidate.metrics, *(each.name for each in metrics)}
+    gone = [metric for metric in baseline.metrics if metric not in known and _is_judged(metric, thresholds)]
+    metrics += [_gone(metric, baseline, candidate) for metric in gone]
+    slices = [compared(finding, None) for finding in verdict.slices]
+    return Comparison(
+        baseline=baseline.label,
+        candidate=candidate.label,
+        verdict=overall(metrics, slices),
+        metrics=tuple(sorted(metrics, key=lambda each: each.name)),
+        slices=tuple(sorted(slices, key=worst)),
+        flipped=verdict.flipped[:_MOST_FLIPPED],
+        moved=verdict.moved,
     )
 
 
-def _overall(metrics: Sequence[Compared], slices: Sequence[Compared]) -> Outcome:
-    outcomes: set[Outcome] = {each.verdict for each in metrics}
-    if any(each.verdict == "worse" for each in (*metrics, *slices)):
-        return "worse"
-    order: tuple[Outcome, ...] = ("not_comparable", "underpowered", "better")
-    return next((outcome for outcome in order if outcome in outcomes), "pass" if outcomes else "not_comparable")
+def _is_judged(metric: str, thresholds: Thresholds) -> bool:
+    return metric == SCORE or is_judged(metric, thresholds)
 
 
-def _worst(each: Compared) -> tuple[Any, ...]:
-    return (each.verdict != "worse", each.p_value if each.p_value is not None else 1.0, each.name)
+def _apart(baseline: Release, candidate: Release, step: str) -> str | None:
+    """Why a step is not compared although both have it."""
+    if step not in baseline.steps():
+        return None
+    return untrusted(baseline, step) or differing(baseline, candidate, step)
+
+
+def _step(baseline: Release, candidate: Release, step: str, barred: Mapping[str, str]) -> Step:
+    now, then = (
+        {name: value for name, value in release.steps().get(step, {}).items() if name not in barred}
+        for release in (candidate, baseline)
+    )
+    before, after = baseline.samples_of(step), candidate.samples_of(step)
+    earlier = EarlierRun(baseline.name, then, before, baseline.requests_of(step))
+    return Step(now, _with_belongings(after, before), candidate.requests_of(step), [earlier])
+
+
+def _with_belongings(samples: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+    """The samples, with the clusters and slices that only the release before has of the same items."""
+    other = before.select("metric", "item_hash", "cluster", "slices")
+    both = samples.join(other, on=["metric", "item_hash"], how="left", suffix="_before", maintain_order="left")
+    return both.with_columns(
+        cluster=pl.when(pl.col("cluster") != "").then("cluster").otherwise(pl.col("cluster_before").fill_null("")),
+        slices=pl.when(pl.col("slices").list.len() > 0).then("slices").otherwise("slices_before"),
+    ).drop("cluster_before", "slices_before")
+
+
+def _verdict(
+    baseline: Release, candidate: Release, thresholds: Thresholds, barred: Mapping[str, str], evidence: Evidence
+) -> Verdict:
+    if SCORE in candidate.metrics:
+        findings, slices = decide_findings([_of_file(baseline, candidate, barred, evidence)], evidence, thresholds)
+        return conclude(findings, slices, [baseline.name], replace(NOTHING, flipped=evidence.flipped))
+    measurements = [
+        Measurement(step, metrics, candidate.conditions.get(step, ""), untrusted(candidate, step))
+        for step, metrics in candidate.steps().items()
+    ]
+    # However it was judged itself: it is what was asked to be compared with.
+    past = PastValues(baseline.name, "pass", baseline.conditions, baseline.metrics)
+    reasons = {metric: {baseline.name: why} for metric, why in barred.items()}
+    return judge(measurements, [past], thresholds, reasons, evidence)
+
+
+def _of_file(baseline: Release, candidate: Release, barred: Mapping[str, str], evidence: Evidence) -> Finding:
+    """The finding on a file's score, which no registry knows, before it is decided."""
+    why = barred.get(SCORE, "fewer than two items or clusters have a score of both")
+    told = SCORE in evidence.effects
+    return Finding(
+        metric=SCORE,
+        area="quality",
+        status="pass" if told else "not_comparable" if SCORE in barred else "no_baseline",
+        current=candidate.metrics[SCORE],
+        baseline=baseline.metrics.get(SCORE),
+        change=None,
+        limit=None,
+        higher_is_better=True,
+        unit="",
+        reason="" if told else f"{why}.",
+    )
+
+
+def _told(finding: Finding, baseline: Release, apart: Mapping[str, str]) -> Finding:
+    """The finding, saying what there is nothing to compare with for."""
+    if finding.status != "no_baseline":
+        return finding
+    if finding.metric not in baseline.metrics:
+        return replace(finding, reason="only the candidate has it.")
+    return replace(finding, reason=apart.get(step_of(finding.metric), finding.reason))
+
+
+def _gone(metric: str, baseline: Release, candidate: Release) -> Compared:
+    step = step_of(metric)
+    why = untrusted(candidate, step) if step in candidate.steps() else None
+    reason = why or "only the baseline has it."
+    return Compared(metric, "not_comparable", reason, baseline=baseline.metrics[metric])

@@ -1,75 +1,55 @@
-"""One metric of one release, item by item, and how to read it from a file of JSON lines."""
+"""A release from a file of JSON lines: the score of each item, and nothing else."""
 
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vllm_quality.errors import UserError
+import polars as pl
+
+from vllm_quality.verdict.compare.release import CompareError, Release
+
+SCORE = "score"  # the metric of a file
+_EXAMPLE = '{"item": "q1", "score": 1}'
+_SCHEMA: dict[str, pl.DataType] = {
+    "item_hash": pl.String(),
+    "score": pl.Float64(),
+    "cluster": pl.String(),
+    "slices": pl.List(pl.String()),
+}
 
 
-class CompareError(UserError):
-    """Two results cannot be compared as they were given."""
+def read_scores(path: Path) -> Release:
+    """What a JSON-lines file with `item`, `score` and, optionally, `slice` and `cluster` says. Raises `CompareError`.
 
-
-@dataclass(frozen=True)
-class ItemScore:
-    """An item's score; `slice` and `cluster` are "" where it has none."""
-
-    score: float
-    slice: str = ""
-    cluster: str = ""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """A metric's scores by item.
-
-    name        metric path, or the file's "score"
-    unscored    items without a score: they could not be asked or judged
-    conditions  what must be equal for two of these to be comparable (name -> value), such as the suite's hash
+    A score is a number, true, false, or null for an item that could not be scored: that one is left out.
     """
-
-    name: str
-    items: Mapping[str, ItemScore]
-    unscored: int = 0
-    higher_is_better: bool = True
-    conditions: Mapping[str, str] = field(default_factory=dict)
-
-
-def read_scores(path: Path) -> Scores:
-    """The scores in a JSON-lines file with `item`, `score` and, optionally, `slice` and `cluster`. Raises `CompareError`.
-
-    A score is a number, true, false, or null for an item that could not be scored.
-    """
-    items: dict[str, ItemScore] = {}
-    unscored: set[str] = set()
+    rows, seen = list[dict[str, Any]](), set[str]()
     try:
         with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.strip():
                     continue
-                item, score = _read_line(line, f"{path}, line {number}")
-                if item in items or item in unscored:
+                row = _read_line(line, f"{path}, line {number}")
+                item = row["item_hash"]
+                if item in seen:
                     raise CompareError(f"{path}, line {number}: item {item!r} is there twice; give each item once.")
-                if score is None:
-                    unscored.add(item)
-                else:
-                    items[item] = score
+                seen.add(item)
+                rows.append(row)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise CompareError(f"{path} cannot be read ({reason}); name a file of JSON lines.") from None
-    if not items:
+    samples = pl.DataFrame(rows, schema=_SCHEMA).drop_nulls("score")
+    if samples.is_empty():
         raise CompareError(f"{path} has no item with a score; it needs lines such as {_EXAMPLE}.")
-    return Scores("score", items, len(unscored))
+    same = {"suite": "", "metric": SCORE, "prompt_hash": "", "judge": ""}
+    samples = samples.with_columns(pl.lit(value).alias(name) for name, value in same.items())
+    scores = samples["score"].to_list()
+    return Release(str(path), str(path), {SCORE: math.fsum(scores) / len(scores)}, samples, None, {SCORE: ""})
 
 
-_EXAMPLE = '{"item": "q1", "score": 1}'
-
-
-def _read_line(line: str, place: str) -> tuple[str, ItemScore | None]:
+def _read_line(line: str, place: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (json.JSONDecodeError, RecursionError, ValueError):
@@ -79,11 +59,15 @@ def _read_line(line: str, place: str) -> tuple[str, ItemScore | None]:
     item, score = row["item"], row["score"]
     if not isinstance(item, str | int) or isinstance(item, bool):
         raise CompareError(f"{place}: 'item' must be a text or a whole number that names the item.")
-    if score is None:
-        return str(item), None
-    if not isinstance(score, int | float) or not math.isfinite(score):
+    if score is not None and (not isinstance(score, int | float) or not math.isfinite(score)):
         raise CompareError(f"{place}: 'score' must be a number, true, false or null.")
-    return str(item), ItemScore(float(score), _label(row, "slice", place), _label(row, "cluster", place))
+    part = _label(row, "slice", place)
+    return {
+        "item_hash": str(item),
+        "score": None if score is None else float(score),
+        "cluster": _label(row, "cluster", place),
+        "slices": [part] if part else [],
+    }
 
 
 def _label(row: Mapping[str, Any], name: str, place: str) -> str:

@@ -8,8 +8,8 @@ from vllm_quality.verdict.statistics.effect import Effect
 from vllm_quality.verdict.statistics.family import holm
 from vllm_quality.verdict.statistics.power import detectable, items_needed
 
-# The chance of a false alarm, over all tests of a release, where its arithmetic changed and it is as good as before.
-GATE = 0.05
+# Times alpha: the chance of a false alarm, over all tests of a release, where its arithmetic changed and it is as good as before.
+GATE = 5.0
 Judgement = Literal["pass", "worse", "better", "underpowered"]
 
 
@@ -94,21 +94,27 @@ class Decision:
 
 def decide(trials: Sequence[Trial]) -> list[Decision]:
     """Judge the trials of one release together, in the same order."""
-    worse = _adjusted([trial.p_worse for trial in trials], [trial.churn_worse for trial in trials])
-    better = _adjusted([trial.p_better for trial in trials], [trial.churn_better for trial in trials])
+    gates = [_gate(trial.rule) for trial in trials]
+    worse = _adjusted([trial.p_worse for trial in trials], [trial.churn_worse for trial in trials], gates)
+    better = _adjusted([trial.p_better for trial in trials], [trial.churn_better for trial in trials], gates)
     return [_decide(trial, p, q, len(trials)) for trial, p, q in zip(trials, worse, better, strict=True)]
 
 
-def _adjusted(p_values: Sequence[float], churn: Sequence[float]) -> list[float]:
-    """Holm's, of both; the items that changed have a say only where they are beyond `GATE`."""
-    return [max(own, other) if other > GATE else own for own, other in zip(holm(p_values), holm(churn), strict=True)]
+def _gate(rule: Rule) -> float:
+    return min(0.5, GATE * rule.alpha)
+
+
+def _adjusted(p_values: Sequence[float], churn: Sequence[float], gates: Sequence[float]) -> list[float]:
+    """Holm's, of both; the items that changed have a say only where they are beyond their gate."""
+    pairs = zip(holm(p_values), holm(churn), gates, strict=True)
+    return [max(own, other) if other > gate else own for own, other, gate in pairs]
 
 
 def _decide(trial: Trial, p_worse: float, p_better: float, family: int) -> Decision:
     rule, effect = trial.rule, trial.effect
     mde = detectable(effect.noise, rule.alpha / family)
     if effect.churn is not None:
-        mde = max(mde, detectable(effect.churn.noise, GATE / family))
+        mde = max(mde, detectable(effect.churn.noise, _gate(rule) / family))
     if p_worse <= rule.alpha and trial.loss > rule.budget:
         verdict: Judgement = "worse"
         reason = f"{_moved(trial)}; by chance that happens less than once in {_once_in(p_worse)} such releases."

@@ -12,6 +12,10 @@ from vllm_quality.verdict.statistics.window import FEWEST_RUNS, against_window
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+# Right-or-wrong items that changed: with fewer a t-test against the shares of a window is too sure, and each item's usual
+# answer stands for the window (McNemar's exact test).
+_FEWEST_CHANGED = 12
+
 
 def compare_items(
     window: "ArrayLike",
@@ -39,7 +43,12 @@ def compare_items(
     fixed = against_window(scores, current, dispersion, runs) if len(scores) >= FEWEST_RUNS else None
     if fixed is None:
         return paired(scores[-1].tolist(), current, clusters)
-    changed = paired(scores.mean(axis=0).tolist(), current, clusters)
+    usual = scores.mean(axis=0)
+    if np.isin(scores, (0.0, 1.0)).all():
+        most = np.where(usual == 0.5, scores[-1], usual.round())
+        if int((most != np.asarray(current)).sum()) < _FEWEST_CHANGED:
+            usual = most
+    changed = paired(usual.tolist(), current, clusters)
     if changed is None:
         return None
     return replace(fixed, churn=Churn(changed.p_lower, changed.p_higher, changed.noise))

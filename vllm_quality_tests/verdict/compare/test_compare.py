@@ -111,6 +111,15 @@ def test_scores_between_zero_and_one_are_held_to_students_t(tmp_path: Path) -> N
     assert found["p_value"] == pytest.approx(reference.pvalue, abs=1e-9)
 
 
+def test_what_matters_of_scores_that_are_no_shares_is_relative(tmp_path: Path) -> None:
+    generator = random.Random(1)
+    before = [{"item": number, "score": generator.uniform(20, 60)} for number in range(2000)]
+    after = [{"item": row["item"], "score": row["score"] + generator.gauss(0, 3)} for row in before]
+    found = compared(tmp_path, before, after)["metrics"][0]
+    assert found["verdict"] == "pass"
+    assert 0.02 < found["mde"] < 0.02 * 40
+
+
 def test_other_items_are_not_comparable(tmp_path: Path) -> None:
     before, after = answers(100)
     found = compared(tmp_path, before, [{**row, "item": f"x{row['item']}"} for row in after[:20]] + after[20:])
