@@ -44,7 +44,7 @@ def test_a_benchmark_runs_end_to_end(vllm: str, benchmarks: Path, name: str) -> 
     assert result.details["not judged"] == []
     items = result.metrics[f"eval/{name}/items_count"]
     assert 50 <= items <= 60
-    assert result.samples.height == 2 * items  # acc and acc_norm
+    assert result.samples.height == 3 * items  # acc, acc_norm and gold_logprob
     # A model of 135 million parameters is above chance in English; in Korean it guesses, but it does so in earnest.
     assert result.metrics[f"eval/{name}/acc"] > CHANCE[name] * (0.3 if "_ko_" in name else 0.7)
     assert 0 < result.metrics[f"eval/{name}/acc_stderr"] < 0.1
