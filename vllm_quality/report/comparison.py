@@ -1,6 +1,5 @@
 """The table that the verdict rests on: every compared metric with its effect, interval and power, worst first."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -44,10 +43,6 @@ class _Scale:
     longest: float
 
 
-# What a reason says of the measurement before the second one (`verdict/confirmation.py`).
-_FIRST_TIME = re.compile(
-    r"It was measured twice; the first time: (?:a loss in small steps: [^,]+, )?(.+?)(?:; .*|\.?)$|measured again, as the first time had it worse \((?:a loss in small steps: [^,]+, )?(.+?)(?:; .*?)?\): "
-)
 _POINTS = _Scale("Quality", "in points of a hundred", "", 0.02, 1.0)
 _OTHER = _Scale("Other quality", "relative", " %", 0.02, 1.0)
 _SPEED = _Scale("Speed", "relative", " %", 0.10, 10.0)
@@ -184,14 +179,12 @@ def _unbroken(text: str) -> str:
 
 
 def _note(finding: Finding) -> str:
-    first = _FIRST_TIME.search(finding.reason) if finding.repeat else None
-    before = f"The first time: {first[1] or first[2]}." if first else ""
+    before = f"The first time: {finding.first.partition('; ')[0].rstrip('.')}." if finding.first else ""
     if finding.status in ("pass", "better"):
         return before
     # A tested finding's reason begins with the figures that have columns of their own here, but for how drift was seen.
-    reason = _FIRST_TIME.sub("", finding.reason).strip() if first else finding.reason
-    _, _, rest = reason.partition("; ")
-    said = rest if rest and finding.effect is not None and finding.detector != "drift" else reason
+    _, _, rest = finding.reason.partition("; ")
+    said = rest if rest and finding.effect is not None and finding.detector != "drift" else finding.reason
     return f"{said[:1].upper()}{said[1:]} {before}".strip()
 
 

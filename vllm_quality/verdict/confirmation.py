@@ -65,12 +65,10 @@ def settle(first: Verdict, second: Verdict, suspected: Sequence[Finding], failed
 
 def _settled(suspected: Finding, again: Finding) -> Finding:
     if again.status == "worse":
-        reason = f"{again.reason} It was measured twice; the first time: {suspected.reason}"
-        return replace(again, repeat="confirmed", reason=reason)
+        return replace(again, repeat="confirmed", first=suspected.reason)
     # Less of a loss than suspected is what happens to chance; that a suspicion turns into a gain is no news either.
     status = "pass" if again.status == "better" else again.status
-    reason = f"measured again, as the first time had it worse ({suspected.reason.rstrip('.')}): {again.reason}"
-    return replace(again, status=status, repeat="refuted", reason=reason)
+    return replace(again, status=status, repeat="refuted", first=suspected.reason)
 
 
 def _certain(finding: Finding, rule: ConfirmationRule) -> bool:

@@ -51,7 +51,8 @@ class Finding:
                        one that had to be, and up to `budget` a loss is accepted
     n                  items, requests or runs behind it
     method             the test, in words
-    repeat             what a second measurement said, where there was a suspicion; then the figures are its figures
+    repeat             what a second measurement said, where there was a suspicion; then the figures are its figures, and
+                       `first` is the reason that the first one gave
     """
 
     metric: str
@@ -77,6 +78,7 @@ class Finding:
     method: str = ""
     budget: float | None = None
     repeat: Repeat = ""
+    first: str = ""
 
     @property
     def worsening(self) -> float | None:

@@ -210,7 +210,9 @@ def test_drift_is_named_with_the_runs_it_is_against() -> None:
     verdict = settle(
         Verdict("worse", (drift,), (), ""), Verdict("pass", (replace(SCORE, status="pass"),), (), ""), [drift], {}
     )
-    assert comparisons(verdict.findings, 20)[0].rows[0].note == "The first time: -3 points."
+    assert comparisons(verdict.findings, 20)[0].rows[0].note == (
+        "The first time: a loss in small steps: against the oldest of the last 20 accepted runs, -3 points."
+    )
 
 
 def test_what_was_measured_again_stays_in_view() -> None:

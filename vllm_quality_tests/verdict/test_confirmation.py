@@ -65,8 +65,7 @@ def test_a_loss_that_shows_twice_is_confirmed() -> None:
     settled = settle(first, again, [first.findings[0]], {})
     confirmed, other = settled.findings
     assert (settled.status, confirmed.repeat, confirmed.current) == ("worse", "confirmed", 0.4)
-    assert "-4 points." in confirmed.reason
-    assert "-3 points." in confirmed.reason
+    assert (confirmed.reason, confirmed.first) == ("-4 points.", "-3 points.")
     assert other == first.findings[1]
 
 
@@ -77,6 +76,7 @@ def test_a_loss_that_does_not_show_again_is_none(status: Status) -> None:
     settled = settle(first, again, [first.findings[0], *first.slices], {})
     assert settled.status == "pass"
     assert {each.repeat for each in (settled.findings[0], *settled.slices)} == {"refuted"}
+    assert settled.findings[0].first == "-3 points."
     assert settled.findings[0].status == ("underpowered" if status == "underpowered" else "pass")
 
 

@@ -223,3 +223,14 @@ def test_what_matters_of_a_perplexity_is_relative() -> None:
     assert (found.status, found.effect) == ("worse", 10.0)
     assert found.reason.startswith("+50 %")
     assert found.matters == pytest.approx(0.4)
+
+
+def test_a_stall_is_seen_although_it_makes_its_percentile_unsure() -> None:
+    p90 = "load/baseline/main/ttft_p90_s"
+    before = [requests(clock(seed, requests=67)) for seed in range(4)]
+    stalled = requests([value + 0.8 * (at % 7 == 0) for at, value in enumerate(clock(9, requests=67))])
+    effect, _ = of_requests(stalled, *before, metric=p90).effects[p90]
+    assert effect.difference > 0.5
+    assert effect.p_higher < 1e-4
+    assert effect.high - effect.low > 0.5  # how much slower, nobody knows
+    assert of_requests(requests(clock(9, requests=67)), *before, metric=p90).effects[p90][0].p_higher > 0.05

@@ -35,13 +35,17 @@ class Runs:
     """One figure of a window of runs and of the release, ready to be compared.
 
     window, current  its values, of runs (the newest last) and of the release
-    within           variance of log(current / mean of the window) that requests explain; `scatter` that of one run about it
+    within           variance of log(current / mean of the window) that requests explain where the release is as the window is
+    spread           the same as this release's own requests have it, for the interval; a stall makes its percentiles unsure, and
+                     that must not hide it
+    scatter          that of one run about the window's mean
     n                requests behind it, or runs
     """
 
     window: tuple[float, ...]
     current: float
     within: float
+    spread: float
     scatter: float
     n: int
 
@@ -80,11 +84,13 @@ def of_requests(window: "Sequence[Floats]", current: "Floats", share: float | No
     own = logs[:-1] - logs[:-1].mean(axis=0)
     count = len(window)
     alone = float(own.var(axis=1, ddof=1).mean()) * count / (count - 1) if count > 1 else float(spread.var(ddof=1)) / 2
+    alone = max(alone, _LEAST**2)
     return Runs(
         tuple(values[:-1].tolist()),
         float(values[-1]),
+        alone * (1 + 1 / count),
         max(float(spread.var(ddof=1)), _LEAST**2 * (1 + 1 / count)),
-        max(alone, _LEAST**2),
+        alone,
         int(np.isfinite(current).sum()),
     )
 
@@ -93,7 +99,8 @@ def of_figures(window: Sequence[float], current: float) -> Runs | None:
     """A figure without requests of its own, such as a throughput or a capacity; None where one of them is not positive."""
     if not window or min(*window, current, math.inf) <= 0:
         return None
-    return Runs(tuple(window), current, _NOMINAL**2 * (1 + 1 / len(window)), _NOMINAL**2, len(window) + 1)
+    within = _NOMINAL**2 * (1 + 1 / len(window))
+    return Runs(tuple(window), current, within, within, _NOMINAL**2, len(window) + 1)
 
 
 def dispersions(figures: Mapping[str, Runs]) -> dict[str, Dispersion]:
@@ -119,7 +126,7 @@ def compare_runs(runs: Runs, dispersion: Dispersion) -> Effect:
     before = float(np.exp(np.log(runs.window).mean()))
     change = math.log(runs.current / before)
     stderr = math.sqrt(runs.within * dispersion.phi)
-    half = float(stdtrit(dispersion.freedom, 0.5 + CONFIDENCE / 2)) * stderr
+    half = float(stdtrit(dispersion.freedom, 0.5 + CONFIDENCE / 2)) * math.sqrt(runs.spread * dispersion.phi)
     return Effect(
         n=runs.n,
         baseline=before,
