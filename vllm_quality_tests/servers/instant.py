@@ -42,8 +42,8 @@ def instant_server() -> Iterator[str]:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
     finally:
-        process.terminate()
-        process.wait(10)
+        process.kill()  # it has nothing to lose, and a test's library may have left SIGTERM ignored
+        process.wait()
         if process.stdout is not None:
             process.stdout.close()
 
