@@ -12,7 +12,7 @@ from vllm_quality.verdict.judge import PastValues, is_judged, long_before, windo
 from vllm_quality.verdict.thresholds import Thresholds
 
 _SAMPLES = """
-SELECT run_id, suite, metric, item_hash, score FROM samples FINAL
+SELECT run_id, suite, metric, item_hash, score, prompt_tokens FROM samples FINAL
 WHERE run_id IN {ids:Array(String)} AND suite = {name:String} AND score IS NOT NULL
 """
 _REQUESTS = """

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LEAST_COMMON = 0.95  # of this release's items must an earlier run have for the two to be compared
 _SMALLEST_SLICE = 10  # items; fewer are in the whole only
+_LONGEST = "length=the longest prompts"  # a context that is cut off shows there
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,11 @@ def items_of(
     if len(common) < LEAST_COMMON * len(now):  # each run lacks others: the newest alone
         then, common = then[:1], sorted(now.keys() & then[0].keys())
     window = np.array([[scores[item] for item in common] for scores in reversed(then)])
-    return Items(common, window, [now[item] for item in common], *_belongings(samples, name, common))
+    clusters, parts = _belongings(samples, name, common)
+    # As the newest earlier run counted: a release that cuts its prompts off counts what is left of them.
+    if long := _longest(earlier[0], name, common):
+        parts[_LONGEST] = long
+    return Items(common, window, [now[item] for item in common], clusters, parts)
 
 
 def _belongings(
@@ -96,13 +101,28 @@ def _belongings(
     """What each item shares with others, and the parts of the suite; runs of before had neither."""
     if samples is None or not {"cluster", "slices"} <= set(samples.columns):
         return [f"item {item}" for item in items], {}
-    own = samples.filter(pl.col("metric") == metric).select("item_hash", "cluster", "slices")
-    known = {item: (cluster, slices) for item, cluster, slices in own.iter_rows()}
+    own = samples.filter(pl.col("metric") == metric)
+    known = {
+        item: (cluster, slices) for item, cluster, slices in own.select("item_hash", "cluster", "slices").iter_rows()
+    }
     parts: dict[str, list[int]] = {}
     for at, item in enumerate(items):
         for name in known[item][1] or ():
             parts.setdefault(name, []).append(at)
     return [known[item][0] or f"item {item}" for item in items], parts
+
+
+def _longest(samples: pl.DataFrame | None, metric: str, items: Sequence[str]) -> list[int]:
+    """The positions of the quarter with the longest prompts; none where their lengths are not known, or hardly differ."""
+    if samples is None or "prompt_tokens" not in samples.columns:
+        return []
+    lengths = dict(samples.filter(pl.col("metric") == metric).select("item_hash", "prompt_tokens").iter_rows())
+    known = [length for item in items if (length := lengths.get(item)) is not None]
+    if not known or len(known) < len(items):
+        return []
+    least = sorted(known)[3 * len(known) // 4]
+    found = [at for at, length in enumerate(known) if length >= least]
+    return found if 2 * len(found) <= len(known) else []
 
 
 def _scores(samples: pl.DataFrame | None, metric: str) -> dict[str, float]:

@@ -234,3 +234,19 @@ def test_a_stall_is_seen_although_it_makes_its_percentile_unsure() -> None:
     assert effect.p_higher < 1e-4
     assert effect.high - effect.low > 0.5  # how much slower, nobody knows
     assert of_requests(requests(clock(9, requests=67)), *before, metric=p90).effects[p90][0].p_higher > 0.05
+
+
+def test_a_loss_on_long_prompts_is_a_slice_of_its_own() -> None:
+    lengths = pl.Series("prompt_tokens", [50 + at % 100 for at in range(1000)], dtype=SAMPLE_SCHEMA["prompt_tokens"])
+    right = [float(at % 10 > 2) for at in range(1000)]
+    lost = [
+        0.0 if length >= 140 and at % 4 else score
+        for at, (score, length) in enumerate(zip(right, lengths, strict=True))
+    ]
+    # What the damaged release counts itself is what its cut has left.
+    evidence = of_items(samples(lost).with_columns(prompt_tokens=pl.lit(50)), samples(right).with_columns(lengths))
+    [(name, effect)] = evidence.slices[ACC].items()
+    assert (name, effect.n) == ("length=the longest prompts", 250)
+    assert effect.difference == pytest.approx(4 * (sum(lost) - sum(right)) / 1000)
+    for unknown in (samples(right), samples(right).with_columns(prompt_tokens=pl.lit(50))):
+        assert of_items(samples(lost), unknown).slices == {}

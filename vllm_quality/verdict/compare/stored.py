@@ -9,7 +9,7 @@ from vllm_quality.verdict.compare.scores import read_scores
 
 # A second measurement has rows of its own, under another id: they are not these.
 _SAMPLES = """
-SELECT suite, metric, item_hash, prompt_hash, score, judge, cluster, slices FROM samples FINAL
+SELECT suite, metric, item_hash, prompt_hash, score, judge, prompt_tokens, cluster, slices FROM samples FINAL
 WHERE run_id = {run_id:String} AND score IS NOT NULL ORDER BY suite, metric, item_hash
 """
 _REQUESTS = """
