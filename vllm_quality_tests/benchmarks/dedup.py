@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -150,13 +150,15 @@ def _cpu() -> float:
 
 def truth_of(texts: Sequence[str], force: int = _FORCE) -> Pairs:
     """All near pairs: by rapidfuzz up to `force` texts, by the exact filter above."""
+    from vllm_quality.datasets.dedup.near.collected import BOUNDS
     from vllm_quality.datasets.dedup.near.search import find_near_pairs
     from vllm_quality.datasets.dedup.near.texts import rank_texts, reach
     from vllm_quality.datasets.dedup.near.verify import cores, near_block
     from vllm_quality.datasets.dedup.threshold import USUAL
 
     if len(texts) > force:
-        found = find_near_pairs(texts, kind="exact")
+        # Without the bound on crowds: the truth keeps the pairs of texts that resemble thousands of others.
+        found = find_near_pairs(texts, kind="exact", bounds=replace(BOUNDS, crowd=len(texts)))
         return set(zip(found.first.tolist(), found.second.tolist(), strict=True))
     import numpy as np
 

@@ -22,12 +22,11 @@ def compare_items(
     current: Sequence[float],
     clusters: Sequence[Hashable] | None = None,
     dispersion: Dispersion | None = None,
-    runs: int = 1,
 ) -> Effect | None:
     """This release's score of each item against earlier runs'; None where there is too little to compare.
 
     window      scores, one row per accepted run, the newest last; one column per item
-    current     the release's score of each item, a mean over `runs` runs of it
+    current     the release's score of each item
     clusters    for each item, which others it belongs to
     dispersion  of this suite's runs, as all suites and calibration show it; left out, the window speaks for itself
 
@@ -40,7 +39,7 @@ def compare_items(
     scores = np.asarray(window, dtype=float)
     if len(scores) == 0:
         return None
-    fixed = against_window(scores, current, dispersion, runs) if len(scores) >= FEWEST_RUNS else None
+    fixed = against_window(scores, current, dispersion) if len(scores) >= FEWEST_RUNS else None
     if fixed is None:
         return paired(scores[-1].tolist(), current, clusters)
     usual = scores.mean(axis=0)

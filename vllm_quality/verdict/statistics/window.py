@@ -18,12 +18,12 @@ FEWEST_RUNS = 3  # of a window: two say next to nothing about the scatter
 
 
 def against_window(
-    window: "ArrayLike", current: Sequence[float], dispersion: Dispersion | None = None, runs: int = 1
+    window: "ArrayLike", current: Sequence[float], dispersion: Dispersion | None = None
 ) -> Effect | None:
     """Compare a release's scores with those of a window of runs; None for a window of fewer than three.
 
     window      scores, one row per run, one column per item
-    current     the release's score of each item, a mean over `runs` runs of it
+    current     the release's score of each item
     dispersion  of this suite, as all suites and calibration show it; what the window shows alone, where left out
     """
     import numpy as np
@@ -34,7 +34,7 @@ def against_window(
     if count < FEWEST_RUNS or n < 2:
         return None
     dispersion = dispersion or shared({"": observed(scores)})[""]
-    stderr = math.sqrt(item_noise(scores) * dispersion.phi * (1 / runs + 1 / count))
+    stderr = math.sqrt(item_noise(scores) * dispersion.phi * (1 + 1 / count))
     before, after = float(scores.mean()), float(new.mean())
     difference = after - before
     half = float(stdtrit(dispersion.freedom, 0.5 + CONFIDENCE / 2)) * stderr
