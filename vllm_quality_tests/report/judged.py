@@ -272,7 +272,7 @@ def measured_again() -> ReportData:
     """A release of which was measured again what was suspected: a loss confirmed, latencies not borne out, a sweep that
     failed. Another loss came in small steps, and signals moved.
     """
-    data = judged_release({"gsm8k": 0.04, "mmlu_ko": 0.03}, slower=1.15)
+    data = judged_release({"gsm8k": 0.04, "mmlu_ko": 0.03}, slower=1.2)
     first = _drifted(data.verdict, "eval/mmlu_ko/exact_match")
     suspected = [finding for finding in (*first.findings, *first.slices) if finding.status == "worse"]
     second = replace(first, findings=tuple(_second_look(finding) for finding in suspected), slices=())
