@@ -18,7 +18,7 @@ def test_the_demo_tells_a_good_release_from_a_degraded_one(tmp_path: Path) -> No
     command = [str(Path(sys.executable).parent / "vllm-quality"), "demo"]
     started = time.monotonic()
     done = subprocess.run(
-        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False
     )
     print(done.stdout)
     print(f"{time.monotonic() - started:.0f} s")
