@@ -9,7 +9,7 @@ from vllm_quality.eval.deepeval_measure import Judged
 from vllm_quality.eval.items import Item
 from vllm_quality.eval.metric_registry import MetricClass
 from vllm_quality.eval.result import count_metrics, find_problem, hash_of, overlap_name
-from vllm_quality.eval.signals import Signal, signal_metrics, signal_rows
+from vllm_quality.eval.signals import signal_metrics, signal_of, signal_rows
 from vllm_quality.eval.standard_errors import mean_stderr
 
 STEP, SUITE = "eval/deepeval", "deepeval"
@@ -40,7 +40,7 @@ def collect_metrics(metrics: Sequence[MetricClass], graded: Sequence[Graded]) ->
         own = [judged for entry in graded for judged in entry.judged if judged.metric is metric]
         if own:
             found[f"{STEP}/{metric.name}_scored_count"] = float(sum(judged.score is not None for judged in own))
-    signals = signal_metrics(STEP, [_signal(entry.answer) for entry in graded])
+    signals = signal_metrics(STEP, [signal_of(entry.answer) for entry in graded])
     # The judge's failures are those of judgements; an item counts here with the fate of its answer.
     counts = count_metrics(STEP, [entry.answer.status for entry in graded])
     errors = sum(judged.failed for entry in graded for judged in entry.judged)
@@ -83,12 +83,6 @@ def _mean(name: str, values: Sequence[tuple[float, str]]) -> dict[str, float]:
     }
 
 
-def _signal(answer: Answer) -> Signal:
-    if answer.status == "infra_error":
-        return Signal()
-    return Signal(answer.text, answer.output_tokens, answer.status == "truncated")
-
-
 def problem_of(
     metrics: Sequence[MetricClass], graded: Sequence[Graded], gave_up: str | None, limit_s: float
 ) -> str | None:
@@ -129,7 +123,7 @@ def sample_rows(entry: Graded) -> list[dict[str, object]]:
 
 def signal_samples(entry: Graded) -> list[dict[str, object]]:
     """An item's rows of the `samples` table for its signals."""
-    return signal_rows(_item_row(entry), _signal(entry.answer))
+    return signal_rows(_item_row(entry), signal_of(entry.answer))
 
 
 def _item_row(entry: Graded) -> dict[str, object]:

@@ -10,7 +10,7 @@ from vllm_quality.eval.lm_endpoint import Log
 from vllm_quality.eval.lm_metrics import as_number, metric_name
 from vllm_quality.eval.lm_stderrs import cluster_field
 from vllm_quality.eval.result import hash_of, in_short
-from vllm_quality.eval.signals import Signal, signal_rows
+from vllm_quality.eval.signals import Signal, signal_of, signal_rows
 
 
 @dataclass(frozen=True)
@@ -203,8 +203,7 @@ def _passage(task: Any, doc: Any) -> str:
 
 def _signal(task: Any, sample: Mapping[str, Any], answers: Sequence[Answer]) -> Signal:
     if task.OUTPUT_TYPE == "generate_until":
-        first = answers[0]
-        return Signal(first.text, first.output_tokens, first.status == "truncated")
+        return signal_of(answers[0])
     gold = _gold(sample)
     if gold is None or task.OUTPUT_TYPE == "loglikelihood_rolling":
         return Signal()

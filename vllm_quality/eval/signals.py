@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from vllm_quality.eval.answers import Answer
 from vllm_quality.eval.deepeval_tests.texts import is_hangul
 from vllm_quality.eval.standard_errors import mean_stderr
 
@@ -45,6 +46,13 @@ class Signal:
                 "refusal_ratio": is_refusal(self.text),
             }
         return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def signal_of(answer: Answer) -> Signal:
+    """What a generated answer shows; nothing where it could not be had."""
+    if answer.status == "infra_error":
+        return Signal()
+    return Signal(answer.text, answer.output_tokens, answer.status == "truncated")
 
 
 def hangul_share(text: str) -> float | None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from vllm_quality.report.data import ReportData
 from vllm_quality.report.decided import decided
-from vllm_quality.report.units import as_share, human_duration, human_time, metric_label, once_in, short_hash
+from vllm_quality.report.units import as_share, human_duration, human_time, metric_label, short_hash
 from vllm_quality.results.rows import PastRun
+from vllm_quality.verdict.statistics.decide import once_in
 from vllm_quality.verdict.thresholds import Thresholds
 from vllm_quality.verdict.types import Detector, Finding, Verdict
 

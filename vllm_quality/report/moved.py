@@ -8,11 +8,11 @@ from vllm_quality.report.units import (
     human_interval,
     metric_label,
     metric_place,
-    once_in,
     scale_for,
     split_slice,
 )
 from vllm_quality.verdict.metrics import definition_of
+from vllm_quality.verdict.statistics.decide import once_in
 from vllm_quality.verdict.types import Finding, Moved
 
 

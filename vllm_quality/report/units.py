@@ -128,12 +128,6 @@ def _signed(finding: Finding, difference: float) -> str:
     return "0.0" if hundredths == 0 else f"{hundredths:+,.{decimals}f}".replace("-", _MINUS)
 
 
-def once_in(p_value: float) -> str:
-    """The releases that chance takes for one such: 0.0005 gives "2,000"; "1,000,000" is the most that is said."""
-    times = 1 / max(p_value, 1e-6)
-    return f"{round(times, 1 - len(str(int(times)))):,.0f}"
-
-
 def human_duration(seconds: float | None) -> str:
     """A span of time a person reads at a glance: "840 ms", "12.4 s", "12 min 3 s", "2 h 5 min"."""
     if seconds is None or not math.isfinite(seconds):

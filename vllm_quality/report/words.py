@@ -10,10 +10,10 @@ from vllm_quality.report.units import (
     human_interval,
     human_size,
     metric_label,
-    once_in,
     scale_for,
 )
 from vllm_quality.verdict.repeats import repeat_remark
+from vllm_quality.verdict.statistics.decide import once_in
 from vllm_quality.verdict.types import UNTOLD, Finding, Status, Verdict
 
 _TALLY: dict[Status, str] = {

@@ -118,8 +118,9 @@ def long_before(measurement: Measurement, past: Sequence[PastValues], thresholds
 def is_judged(metric: str, thresholds: Thresholds) -> bool:
     """Whether a metric is compared with earlier runs at all."""
     definition = definition_of(metric)
-    directed = definition is not None and definition.higher_is_better is not None
-    return definition is not None and directed and _limit(metric, definition, thresholds) is not None
+    if definition is None or definition.higher_is_better is None:
+        return False
+    return _limit(metric, definition, thresholds) is not None
 
 
 def _comparable(measurement: Measurement, past: Sequence[PastValues], thresholds: Thresholds) -> list[PastValues]:

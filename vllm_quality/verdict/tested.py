@@ -27,7 +27,7 @@ def decide_findings(
     decisions = decide(trials)
     decided = {
         finding.metric: _decided(finding, decision, evidence.effects[finding.metric][1], thresholds, share)
-        for finding, decision in zip(tested, decisions, strict=False)
+        for finding, decision in zip(tested, decisions[: len(tested)], strict=True)
     }
     for finding, decision in zip(drifting, decisions[len(tested) :], strict=True):
         if decision.verdict == "worse" and decided[finding.metric].status != "worse":

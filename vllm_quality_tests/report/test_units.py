@@ -16,11 +16,11 @@ from vllm_quality.report.units import (
     human_time,
     metric_label,
     metric_title,
-    once_in,
     scale_for,
     short_hash,
     verdict_words,
 )
+from vllm_quality.verdict.statistics.decide import once_in
 from vllm_quality.verdict.types import Verdict
 from vllm_quality_tests.verdict.test_types import FINE
 

@@ -3,16 +3,16 @@
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import PurePosixPath
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from vllm_quality_tests.servers.loopback import LoopbackServer
 
-class FakeHub:
+
+class FakeHub(LoopbackServer):
     """A context manager; `push` may be called while it runs.
 
     requests  "METHOD /path" of everything that was asked, in order
@@ -21,8 +21,7 @@ class FakeHub:
     def __init__(self) -> None:
         self.repositories: dict[str, dict[str, bytes]] = {}
         self.requests: list[str] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="hub", daemon=True)
+        super().__init__(_handler(self))
 
     def push(self, repository: str, files: Mapping[str, bytes]) -> str:
         """Make these the files of the repository; returns the commit."""
@@ -38,18 +37,7 @@ class FakeHub:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        return f"http://{self.address}"
 
 
 def _entry(path: str, data: bytes) -> dict[str, Any]:

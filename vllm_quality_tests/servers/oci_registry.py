@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, cast
 from urllib.parse import parse_qs, urlsplit
+
+from vllm_quality_tests.servers.loopback import LoopbackServer
 
 MANIFEST_TYPE = "application/vnd.oci.image.index.v1+json"
 
@@ -42,7 +44,7 @@ class SeenRequest:
     authorization: str
 
 
-class FakeRegistry:
+class FakeRegistry(LoopbackServer):
     """One repository. A context manager; `push` and `fail` may be called while it runs.
 
     auth         "none", "basic" (htpasswd) or "token" (GHCR); `private` then refuses anonymous tokens
@@ -79,26 +81,19 @@ class FakeRegistry:
         self.stopping = threading.Event()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.registry = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+        super().__init__(_Handler, _Server)
+        cast(_Server, self._server).registry = self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stopping.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        super().__exit__(kind, error, trace)
 
     @property
     def host(self) -> str:
         """ "127.0.0.1:port"."""
-        return f"127.0.0.1:{self._server.server_address[1]}"
+        return self.address
 
     @property
     def image(self) -> str:

@@ -1,14 +1,14 @@
 """A server that stores chat completions, on a loopback socket: OpenAI's list with its pages, filters, order and messages."""
 
 import json
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from vllm_quality_tests.servers.loopback import LoopbackServer
 
 PREFIX = "/v1/chat/completions"
 
@@ -24,7 +24,7 @@ class Trouble:
     wait_s: float = 0.0
 
 
-class StoredCompletionsServer:
+class StoredCompletionsServer(LoopbackServer):
     """A context manager; everything may be changed while it runs.
 
     completions    as they are stored: id, created, metadata, model, messages, choices; oldest first
@@ -44,13 +44,11 @@ class StoredCompletionsServer:
         self.stuck = False
         self.troubles: list[Trouble] = []
         self.requests: list[str] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="stored", daemon=True)
+        super().__init__(_handler(self))
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
+        return f"http://{self.address}/v1"
 
     def listed(self, query: Mapping[str, str]) -> dict[str, Any]:
         """The answer to a request for the list."""
@@ -84,17 +82,6 @@ class StoredCompletionsServer:
             if one["id"] == completion:
                 return self.paged([{"id": f"{one['id']}-{at}", **m} for at, m in enumerate(one["messages"])], query)
         return None
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 def _handler(server: StoredCompletionsServer) -> type[BaseHTTPRequestHandler]:

@@ -18,7 +18,7 @@ from vllm_quality.eval.graders.schema import (
 )
 from vllm_quality.eval.graders.templates import MissingValueError, as_text, render
 from vllm_quality.eval.result import EVERY, count_metrics, find_problem, hash_of
-from vllm_quality.eval.signals import Signal, signal_metrics, signal_rows
+from vllm_quality.eval.signals import Signal, signal_metrics, signal_of, signal_rows
 from vllm_quality.eval.standard_errors import mean_stderr
 
 MISSING = {True: "no judge", False: "no embeddings"}
@@ -133,10 +133,7 @@ def collect_metrics(step: str, criteria: Sequence[str], outcomes: Sequence[Outco
 
 def _signal(outcome: Outcome) -> Signal:
     """What the release's answer shows; nothing where it was not asked or could not be had."""
-    answer = outcome.answer
-    if outcome.row.sample is not None or answer.status == "infra_error":
-        return Signal()
-    return Signal(answer.text, answer.output_tokens, answer.status == "truncated")
+    return signal_of(outcome.answer) if outcome.row.sample is None else Signal()
 
 
 def is_yes_no(name: str, outcomes: Sequence[Outcome]) -> bool:

@@ -117,7 +117,7 @@ def _decide(trial: Trial, p_worse: float, p_better: float, family: int) -> Decis
         mde = max(mde, detectable(effect.churn.noise, _gate(rule) / family))
     if p_worse <= rule.alpha and trial.loss > rule.budget:
         verdict: Judgement = "worse"
-        reason = f"{_moved(trial)}; by chance that happens less than once in {_once_in(p_worse)} such releases."
+        reason = f"{_moved(trial)}; by chance that happens less than once in {once_in(p_worse)} such releases."
     elif p_better <= rule.alpha and -trial.loss > rule.budget:
         verdict, reason = "better", f"{_moved(trial)}, which is more than chance."
     elif mde <= rule.matters:
@@ -149,6 +149,7 @@ def _size(trial: Trial, value: float) -> str:
     return f"{shown:,.0f} {unit}" if abs(shown) >= 100 else f"{shown:.2g} {unit}"
 
 
-def _once_in(p: float) -> str:
-    times = 1 / max(p, 1e-6)
+def once_in(p_value: float) -> str:
+    """The releases that chance takes for one such: 0.0005 gives "2,000"; "1,000,000" is the most that is said."""
+    times = 1 / max(p_value, 1e-6)
     return f"{round(times, 1 - len(str(int(times)))):,.0f}"
